@@ -129,7 +129,7 @@ std::shared_ptr<const MappedFile> MappedFile::open(const fs::path& path) {
   std::shared_ptr<MappedFile> file(new MappedFile(path));
   file->nbytes_ = static_cast<size_t>(status.st_size);
   if (file->nbytes_ == 0) return file;  // a mapping of length 0 is an error for the system
-  void* data = ::mmap(nullptr, file->nbytes_, PROT_READ, MAP_PRIVATE, descriptor.get(), 0);
+  void* data = ::mmap(nullptr, file->nbytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, descriptor.get(), 0);
   if (data == MAP_FAILED) file_error("map", path);
   file->data_ = static_cast<const std::byte*>(data);
   return file;

@@ -17,7 +17,8 @@
 
 namespace vigor {
 
-// A file's bytes, mapped read-only. Shared, so that tensors made from the bytes keep them alive. Writers here replace
+// A file's bytes, mapped into memory. Shared, so that tensors made from the bytes keep them alive. The mapping is
+// private: whoever writes to such a tensor gets copies of the touched pages, never a changed file. Writers here replace
 // files by rename and never change them in place, so a mapping keeps its content while the file is being replaced.
 class MappedFile {
  public:

@@ -1,0 +1,55 @@
+#pragma once
+// Memory with reuse. Blocks given back are kept and handed out again, so that a training loop, whose steps ask for the
+// same sizes in the same order, asks the system for nothing after its first steps. Requests up to 64 KB come from bins
+// of equal blocks; larger ones are cut from big segments, best fit first, and merged with free neighbours when freed.
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "tensor/device.h"
+
+namespace vigor {
+
+struct AllocatorStats {
+  size_t current_bytes = 0;     // in use by tensors now
+  size_t peak_bytes = 0;        // highest current_bytes since reset_peak()
+  size_t reserved_bytes = 0;    // held from the system
+  uint64_t system_requests = 0; // how often the system was asked for memory: constant in steady state
+};
+
+class Allocator {
+ public:
+  struct Block;  // opaque
+  struct Allocation {
+    void* data = nullptr;  // aligned to 64 bytes
+    Block* block = nullptr;
+  };
+
+  // The system underneath: mmap on a CPU, cudaMalloc on a GPU.
+  class System {
+   public:
+    virtual ~System() = default;
+    virtual void* reserve(size_t nbytes) = 0;  // aligned to 64 bytes; nullptr when there is no more
+    virtual void release(void* data, size_t nbytes) = 0;
+  };
+
+  explicit Allocator(std::unique_ptr<System> system);
+  ~Allocator();
+  Allocator(const Allocator&) = delete;
+  Allocator& operator=(const Allocator&) = delete;
+
+  // Uninitialised bytes; throws std::runtime_error when the system has no more. Thread-safe.
+  Allocation allocate(size_t nbytes);
+  void free(Block* block);
+  AllocatorStats stats() const;
+  void reset_peak();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// The allocator of a device; lives as long as the program.
+Allocator& allocator_of(Device device);
+
+}  // namespace vigor

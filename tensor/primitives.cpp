@@ -1,0 +1,155 @@
+#include "tensor/primitives.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "tensor/check.h"
+#include "tensor/strided_loop.h"
+
+namespace vigor {
+namespace {
+
+constexpr int64_t kParallelElements = 1 << 15;  // below this starting threads costs more than it saves
+
+template <class To, class From>
+To convert(From value) {
+  if constexpr (std::is_same_v<To, From>) return value;
+  else if constexpr (std::is_same_v<From, bf16> || std::is_same_v<From, f16>) return convert<To>(static_cast<float>(value));
+  else if constexpr (std::is_same_v<To, bf16> || std::is_same_v<To, f16>) return To(static_cast<float>(value));
+  else return static_cast<To>(value);
+}
+
+void require_cpu(const TensorView& x, const char* op) {
+  if (!x.device.is_cpu()) unsupported_device(op, x.device);
+}
+
+template <class T>
+void fill_values(const TensorView& y, T value) {
+  const StridedLoop<1> loop(y.sizes, {y.strides});
+  const int64_t n = loop.row_length();
+  const int64_t step = loop.inner_stride(0);
+  for (int64_t row = 0; row < loop.rows(); ++row) {
+    T* out = y.as<T>() + loop.row_offsets(row)[0];
+    for (int64_t i = 0; i < n; ++i) out[i * step] = value;
+  }
+}
+
+template <class To, class From>
+void copy_values(const TensorView& y, const TensorView& x) {
+  const StridedLoop<2> loop(y.sizes, {y.strides, x.strides});
+  const int64_t n = loop.row_length();
+  const int64_t rows = loop.rows();
+  const int64_t to = loop.inner_stride(0);
+  const int64_t from = loop.inner_stride(1);
+#pragma omp parallel for schedule(static) if (rows * n > kParallelElements && rows > 1)
+  for (int64_t row = 0; row < rows; ++row) {
+    const auto offsets = loop.row_offsets(row);
+    To* out = y.as<To>() + offsets[0];
+    const From* in = x.as<From>() + offsets[1];
+    if constexpr (std::is_same_v<To, From>) {
+      if (to == 1 && from == 1) {
+        std::memcpy(out, in, static_cast<size_t>(n) * sizeof(To));
+        continue;
+      }
+    }
+    if (to == 1 && from == 1) {
+      for (int64_t i = 0; i < n; ++i) out[i] = convert<To>(in[i]);
+    } else {
+      for (int64_t i = 0; i < n; ++i) out[i * to] = convert<To>(in[i * from]);
+    }
+  }
+}
+
+template <class T>
+void accumulate_values(const TensorView& y, const TensorView& x) {
+  using Acc = Accumulator<T>;
+  const StridedLoop<2> loop(y.sizes, {y.strides, x.strides});
+  const int64_t n = loop.row_length();
+  const int64_t rows = loop.rows();
+  const int64_t to = loop.inner_stride(0);
+  const int64_t from = loop.inner_stride(1);
+  for (int64_t row = 0; row < rows; ++row) {
+    const auto offsets = loop.row_offsets(row);
+    T* out = y.as<T>() + offsets[0];
+    const T* in = x.as<T>() + offsets[1];
+    if (to == 1 && from == 1) {
+#pragma omp parallel for simd schedule(static) if (n > kParallelElements)
+      for (int64_t i = 0; i < n; ++i) out[i] = T(static_cast<Acc>(out[i]) + static_cast<Acc>(in[i]));
+    } else {
+      for (int64_t i = 0; i < n; ++i) out[i * to] = T(static_cast<Acc>(out[i * to]) + static_cast<Acc>(in[i * from]));
+    }
+  }
+}
+
+template <class F>
+void fill_random(const TensorView& y, const char* op, F value_of) {
+  require_cpu(y, op);
+  visit_float(y.dtype, op, [&]<class T>() {
+    const StridedLoop<1> loop(y.sizes, {y.strides});
+    const int64_t n = loop.row_length();
+    const int64_t step = loop.inner_stride(0);
+    for (int64_t row = 0; row < loop.rows(); ++row) {
+      T* out = y.as<T>() + loop.row_offsets(row)[0];
+#pragma omp parallel for schedule(static) if (n > kParallelElements)
+      for (int64_t i = 0; i < n; ++i)
+        out[i * step] = convert<T>(value_of(static_cast<uint64_t>(row * n + i)));
+    }
+  });
+}
+
+}  // namespace
+
+void fill(const TensorView& y, double value) {
+  require_cpu(y, "fill");
+  if (value == 0.0 && y.is_contiguous()) {
+    std::memset(y.data, 0, static_cast<size_t>(y.numel()) * size_of(y.dtype));
+    return;
+  }
+  visit_any(y.dtype, [&]<class T>() { fill_values<T>(y, convert<T>(value)); });
+}
+
+void copy(const TensorView& y, const TensorView& x) {
+  if (!(y.sizes == x.sizes)) fail("copy: sizes must agree; got {} from {}", to_string(y.sizes), to_string(x.sizes));
+  require_cpu(y, "copy");
+  require_cpu(x, "copy");
+  if (y.numel() == 0) return;
+  visit_any(y.dtype, [&]<class To>() {
+    visit_any(x.dtype, [&]<class From>() { copy_values<To, From>(y, x); });
+  });
+}
+
+void accumulate(const TensorView& y, const TensorView& x) {
+  if (!(y.sizes == x.sizes) || y.dtype != x.dtype)
+    fail("accumulate: sizes and dtypes must agree; got {} {} += {} {}", to_string(y.sizes), name_of(y.dtype),
+         to_string(x.sizes), name_of(x.dtype));
+  require_cpu(y, "accumulate");
+  visit_float(y.dtype, "accumulate", [&]<class T>() { accumulate_values<T>(y, x); });
+}
+
+void fill_normal(const TensorView& y, double mean, double stddev, const RandomKey& key) {
+  fill_random(y, "fill_normal", [=](uint64_t element) { return mean + stddev * random_normal(key, element); });
+}
+
+void fill_uniform(const TensorView& y, double low, double high, const RandomKey& key) {
+  fill_random(y, "fill_uniform",
+              [=](uint64_t element) { return low + (high - low) * random_uniform(key, element); });
+}
+
+int64_t first_non_finite(const TensorView& x) {
+  require_cpu(x, "first_non_finite");
+  if (!is_floating(x.dtype)) return -1;
+  int64_t found = -1;
+  visit_any(x.dtype, [&]<class T>() {
+    const StridedLoop<1> loop(x.sizes, {x.strides});
+    const int64_t n = loop.row_length();
+    const int64_t step = loop.inner_stride(0);
+    for (int64_t row = 0; row < loop.rows() && found < 0; ++row) {
+      const T* in = x.as<T>() + loop.row_offsets(row)[0];
+      for (int64_t i = 0; i < n && found < 0; ++i)
+        if (!std::isfinite(convert<double>(in[i * step]))) found = row * n + i;
+    }
+  });
+  return found;
+}
+
+}  // namespace vigor
