@@ -91,6 +91,7 @@ def hybrid_mixer(generator):
     with torch.no_grad():
         for parameter in mixer.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator))
+        mixer.w_mix.copy_((0.5 * mixer.w_mix).float())
         mixer.w_mix[:4] = torch.tensor([0.0, 1.0, -0.4, 1.08])  # nothing keeps w_mix inside (0, 1)
         mixer.A.copy_((0.4 * mixer.A).float())
     states = random_inputs(generator, x=(B, T, d), h0=(B, d), s0=(B, n))
