@@ -1,0 +1,90 @@
+#pragma once
+// General matrix product on raw row-major memory; knows no tensors and no autograd.
+//
+//   C[M,N] = op(A)[M,K] op(B)[K,N]           (+ C with Accumulate::yes), then the epilogue
+//
+//   op(A) = A    stored [M,K], lda >= K      op(A) = A^T  stored [K,M], lda >= M
+//   op(B) = B    stored [K,N], ldb >= N      op(B) = B^T  stored [N,K], ldb >= K     ld in elements
+//
+//   A and B      f32 or bf16, in any mix     both f64
+//   C            f32 or bf16                 f64
+//   sums         f32                         f64        over k = 0, 1, ... in this order
+//
+// The products of a linear layer, x [M,K], W [N,K] as published:
+//   y  = x W^T     gemm(M, N, K, {x, K}, {w, K, Transpose::yes}, {y, N}, GemmEpilogue::bias(b));
+//   dx = dy W      gemm(M, K, N, {dy, N}, {w, K}, {dx, K});
+//   dW += dy^T x   gemm(N, K, M, {dy, N, Transpose::yes}, {x, K}, {dw, K, Accumulate::yes});
+//   db += sum_m dy column_sum(M, N, {dy, N}, {db, N, Accumulate::yes});
+//
+// Threads: OpenMP; inside a parallel region a call runs on the calling thread alone. Each element of C is computed by
+// one thread in one order, so with the own kernels the result does not depend on the number of threads.
+// Memory: panels are packed into one buffer per calling thread, which grows to the largest product seen and stays, so
+// that no caller has to size and carry a workspace and a training step in steady state allocates nothing.
+// Errors: std::invalid_argument for a combination of dtypes that is not listed above. Sizes and pointers are trusted.
+//
+// Which library computes a product is a pure function of the GemmPlan in force (gemm_plan.h); without one, our own.
+#include <cstdint>
+
+#include "tensor/dtype.h"
+
+namespace vigor {
+
+enum class Transpose : uint8_t { no, yes };
+enum class Accumulate : uint8_t { no, yes };
+
+struct GemmInput {
+  const void* data;
+  Dtype dtype;
+  int64_t ld;  // elements from one stored row to the next
+  Transpose transpose;
+
+  template <class T>
+  GemmInput(const T* pointer, int64_t row_stride, Transpose t = Transpose::no)
+      : data(pointer), dtype(dtype_of<T>), ld(row_stride), transpose(t) {}
+  GemmInput(const void* pointer, Dtype type, int64_t row_stride, Transpose t = Transpose::no)
+      : data(pointer), dtype(type), ld(row_stride), transpose(t) {}
+};
+
+struct GemmOutput {
+  void* data;
+  Dtype dtype;
+  int64_t ld;
+  Accumulate accumulate;
+
+  template <class T>
+  GemmOutput(T* pointer, int64_t row_stride, Accumulate acc = Accumulate::no)
+      : data(pointer), dtype(dtype_of<T>), ld(row_stride), accumulate(acc) {}
+  GemmOutput(void* pointer, Dtype type, int64_t row_stride, Accumulate acc = Accumulate::no)
+      : data(pointer), dtype(type), ld(row_stride), accumulate(acc) {}
+};
+
+// What happens to each finished tile of C while it is in the cache, with S = op(A) op(B) (+ C):
+//   none            C = S
+//   bias            C = S + bias[n]
+//   bias_gelu       pre = S + bias[n];  C = gelu(pre)         gelu(x)  = x Phi(x),  Phi(x) = (1 + erf(x / sqrt 2)) / 2
+//   gelu_gradient   C = S * gelu'(pre)                        gelu'(x) = Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi)
+// bias [N] and pre [M,N] have the dtype of C, and pre its row stride too.
+struct GemmEpilogue {
+  enum class Kind : uint8_t { none, bias, bias_gelu, gelu_gradient };
+  Kind kind = Kind::none;
+  const void* bias_data = nullptr;
+  void* pre_data = nullptr;  // written by bias_gelu, read by gelu_gradient
+
+  static GemmEpilogue none() { return {}; }
+  static GemmEpilogue bias(const void* bias) { return {Kind::bias, bias, nullptr}; }
+  static GemmEpilogue bias_gelu(const void* bias, void* pre) { return {Kind::bias_gelu, bias, pre}; }
+  static GemmEpilogue gelu_gradient(const void* pre) { return {Kind::gelu_gradient, nullptr, const_cast<void*>(pre)}; }
+};
+
+void gemm(int64_t m, int64_t n, int64_t k, const GemmInput& a, const GemmInput& b, const GemmOutput& c,
+          const GemmEpilogue& epilogue = {});
+
+// `count` products of one shape; matrix i starts i strides (in elements) after the first. A stride of 0 shares the
+// matrix (not for C). Threads share the products out when there are enough of them.
+void gemm_batched(int64_t count, int64_t m, int64_t n, int64_t k, const GemmInput& a, int64_t stride_a,
+                  const GemmInput& b, int64_t stride_b, const GemmOutput& c, int64_t stride_c);
+
+// out[n] (+)= sum over m of x[m,n]: the gradient of a bias. x f32, bf16 or f64; out of the same dtype, or f32 for bf16.
+void column_sum(int64_t m, int64_t n, const GemmInput& x, const GemmOutput& out);
+
+}  // namespace vigor
