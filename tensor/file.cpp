@@ -153,6 +153,14 @@ std::string read_text(const fs::path& path, size_t max_bytes) {
   }
 }
 
+std::string printable(std::string_view text, size_t max_length) {
+  std::string line(text.substr(0, max_length));
+  for (char& c : line)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  if (text.size() > max_length) line += "...";
+  return line;
+}
+
 Temporary::Temporary(const fs::path& target, Kind kind) {
   remove_stale_temporaries(target);
   std::random_device random;

@@ -40,6 +40,9 @@ class MappedFile {
 // The whole file as text; std::invalid_argument when it has more than `max_bytes`, which also bounds the memory.
 std::string read_text(const std::filesystem::path& path, size_t max_bytes);
 
+// Text that came from a file, fit for one line of an error message: control characters become '?', and it is cut.
+std::string printable(std::string_view text, size_t max_length = 80);
+
 // A temporary file or folder, open and locked; see the head of this file. The two writers below are built on it.
 class Temporary {
  public:
