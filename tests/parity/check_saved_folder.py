@@ -39,7 +39,7 @@ def load_reference(folder):
 
 def run_vigor(vigor, folder, ids, work):
     """vigor's logits and gradients for ids [B,T]."""
-    ids_file, logits_file, grads_file = (work / name for name in ("ids.json", "logits.safetensors", "grads.safetensors"))
+    ids_file, logits_file, grads_file = work / "ids.json", work / "logits.safetensors", work / "grads.safetensors"
     ids_file.write_text(json.dumps(ids.tolist()))
     command = [vigor, "eval", "--model", folder, "--ids", ids_file]
     command += ["--save-logits", logits_file, "--save-grads", grads_file]
@@ -82,7 +82,8 @@ def main():
     if grads.keys() != expected_grads.keys():
         sys.exit(f"gradient names differ: {sorted(grads.keys() ^ expected_grads.keys())}")
     deviation = {
-        name: ((grads[name] - g).abs().max() / g.abs().max().clamp_min(1e-30)).item() for name, g in expected_grads.items()
+        name: ((grads[name] - reference).abs().max() / reference.abs().max().clamp_min(1e-30)).item()
+        for name, reference in expected_grads.items()
     }
     failures += sum(not value <= GRADIENT_TOLERANCE for value in deviation.values())
     worst = max(deviation, key=deviation.get)

@@ -25,7 +25,12 @@ CASES = {
     "low_rank": I3Config(**SIZES, conv_layers=2, attn_layers=0, ffn_rank=7),
     # Our extension: layers in any order.
     "interleaved": I3Config(
-        vocab_size=29, d_model=15, n_heads=3, max_seq_len=17, d_state=3, layer_types=["attention", "hybrid", "attention"]
+        vocab_size=29,
+        d_model=15,
+        n_heads=3,
+        max_seq_len=17,
+        d_state=3,
+        layer_types=["attention", "hybrid", "attention"],
     ),
 }
 
