@@ -121,6 +121,7 @@ struct Allocator::State {
     } else {
       block = segment(nbytes > kSegmentBytes / 2 ? round_up(nbytes, kHugePage) : kSegmentBytes);
     }
+    block->is_free = false;
     if (block->nbytes - nbytes > kSmallLimit) {  // keep the rest
       auto* rest = new Block{block->data + nbytes, block->nbytes - nbytes, true, false, block, block->next};
       if (rest->next != nullptr) rest->next->previous = rest;
@@ -202,7 +203,6 @@ Allocator::Allocation Allocator::allocate(size_t nbytes) {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
   Block* block = nbytes <= kSmallLimit ? s.take_small(nbytes) : s.take_large(nbytes);
-  block->is_free = false;
   s.stats.current_bytes += block->nbytes;
   s.stats.peak_bytes = std::max(s.stats.peak_bytes, s.stats.current_bytes);
   unpoison(block->data, nbytes);
