@@ -67,7 +67,6 @@ ChunkTokenizer::ChunkTokenizer(std::vector<std::string> chunks, int64_t vocab_si
 
 void ChunkTokenizer::encode(std::string_view text, std::vector<int32_t>& ids) const {
   const std::u32string points = lower_case(text);
-  ids.reserve(ids.size() + points.size() / 2 + 1);
   for (size_t position = 0; position < points.size();) {
     size_t length = chunk_length(points, position);
     const int32_t* slot = ids_.find(chunk_key({points.data() + position, length}));

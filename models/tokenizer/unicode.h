@@ -20,6 +20,7 @@ std::string valid_utf8(std::string_view text);
 //     case-ignorable characters (apostrophes, accents) skipped;
 //   - U+0130 (capital I with dot) becomes two code points, i and U+0307;
 //   - every other code point has its simple lower-case mapping, whatever the language (no Turkish or Lithuanian rules).
+// The character properties are those of the ICU library; a Python of another Unicode version may know fewer characters.
 std::u32string lower_case(std::string_view text);
 
 // Bytes at the end of `text` that begin a UTF-8 sequence but do not finish it: 0 to 3. A stream holds these back.
