@@ -8,7 +8,7 @@
 //
 //   A and B      f32 or bf16, in any mix     both f64
 //   C            f32 or bf16                 f64
-//   sums         f32                         f64        over k = 0, 1, ... in this order
+//   sums         f32                         f64
 //
 // The products of a linear layer, x [M,K], W [N,K] as published:
 //   y  = x W^T     gemm(M, N, K, {x, K}, {w, K, Transpose::yes}, {y, N}, GemmEpilogue::bias(b));
@@ -17,14 +17,15 @@
 //   db += sum_m dy column_sum(M, N, {dy, N}, {db, N, Accumulate::yes});
 //
 // Threads: OpenMP; inside a parallel region a call runs on the calling thread alone. Each element of C is computed by
-// one thread in one order, so with the own kernels the result does not depend on the number of threads.
-// Memory: panels are packed into one buffer per calling thread, which grows to the largest product seen and stays, so
-// that no caller has to size and carry a workspace and a training step in steady state allocates nothing.
+// one thread, in an order that only the shape sets, so with the own kernels the result does not depend on the number of
+// threads. Memory: panels are packed into one buffer per calling thread, which grows to the largest product seen and
+// stays, so that no caller has to size and carry a workspace and a training step in steady state allocates nothing.
 // Errors: std::invalid_argument for a combination of dtypes that is not listed above. Sizes and pointers are trusted.
 //
 // Which library computes a product is a pure function of the GemmPlan in force (gemm_plan.h); without one, our own.
 #include <cstdint>
 
+#include "kernels/gemm/gemm_epilogue.h"
 #include "tensor/dtype.h"
 
 namespace vigor {
@@ -56,24 +57,6 @@ struct GemmOutput {
       : data(pointer), dtype(dtype_of<T>), ld(row_stride), accumulate(acc) {}
   GemmOutput(void* pointer, Dtype type, int64_t row_stride, Accumulate acc = Accumulate::no)
       : data(pointer), dtype(type), ld(row_stride), accumulate(acc) {}
-};
-
-// What happens to each finished tile of C while it is in the cache, with S = op(A) op(B) (+ C):
-//   none            C = S
-//   bias            C = S + bias[n]
-//   bias_gelu       pre = S + bias[n];  C = gelu(pre)         gelu(x)  = x Phi(x),  Phi(x) = (1 + erf(x / sqrt 2)) / 2
-//   gelu_gradient   C = S * gelu'(pre)                        gelu'(x) = Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi)
-// bias [N] and pre [M,N] have the dtype of C, and pre its row stride too.
-struct GemmEpilogue {
-  enum class Kind : uint8_t { none, bias, bias_gelu, gelu_gradient };
-  Kind kind = Kind::none;
-  const void* bias_data = nullptr;
-  void* pre_data = nullptr;  // written by bias_gelu, read by gelu_gradient
-
-  static GemmEpilogue none() { return {}; }
-  static GemmEpilogue bias(const void* bias) { return {Kind::bias, bias, nullptr}; }
-  static GemmEpilogue bias_gelu(const void* bias, void* pre) { return {Kind::bias_gelu, bias, pre}; }
-  static GemmEpilogue gelu_gradient(const void* pre) { return {Kind::gelu_gradient, nullptr, const_cast<void*>(pre)}; }
 };
 
 void gemm(int64_t m, int64_t n, int64_t k, const GemmInput& a, const GemmInput& b, const GemmOutput& c,

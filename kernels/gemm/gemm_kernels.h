@@ -1,0 +1,79 @@
+#pragma once
+// The parts of the own product, compiled for every instruction set. The driver in gemm_cpu.cpp cuts a product into
+// blocks, and these work on one block:
+//   gemm_pack_a   [m,k] of A into tiles of at most kTileRows rows, each stored k-major: tile[p * rows + i]
+//   gemm_pack_b   [k,n] of B into panels of kPanelColumns columns, zero-padded: panel[p * columns + j]
+//   gemm_block    all tiles against all panels, with the micro-kernel: a tile of C in registers
+#include <stdint.h>
+
+#include "kernels/gemm/gemm_epilogue.h"
+#include "tensor/simd.h"
+
+namespace vigor {
+
+// Sizes of the micro-kernel and of the blocks around it, in elements; gemm_block_simd.cpp gives the reasons.
+struct GemmTiling {
+  int64_t tile_rows, panel_columns;
+  int64_t block_m, block_n, block_k;  // MC, NC, KC
+};
+
+template <class T>
+struct GemmBlock {
+  int64_t m, n, k;
+  const T* a;  // packed
+  const T* b;  // packed
+  T* c;
+  int64_t ldc;
+  bool add;               // C += instead of C =
+  GemmEpilogue epilogue;  // bias and pre of this block; none unless the sum over k ends here (f32 only)
+};
+
+// x [M,K] times W [N,K] transposed for few rows of x: columns [n_begin, n_end) of C [M,N] in f32.
+template <class X, class W>
+struct GemmFewRows {
+  int64_t m, k;
+  int64_t n_begin, n_end;
+  const X* x;
+  int64_t ldx;
+  const W* w;
+  int64_t ldw;
+  float* c;
+  int64_t ldc;
+  bool add;
+};
+inline constexpr int64_t kFewRows = 8;  // largest m of GemmFewRows
+
+// A packed tile spills up to this many elements behind its end; buffers are longer by it.
+inline constexpr int64_t kPackSlack = 16;
+
+// k_contiguous: neighbours along k are neighbours in memory, that is A as stored, or B transposed.
+// clang-format off
+VIGOR_PER_ISA(
+    GemmTiling gemm_tiling(const float*);
+    GemmTiling gemm_tiling(const double*);
+
+    void gemm_pack_a(const float* a, int64_t lda, bool k_contiguous, int64_t m, int64_t k, float* packed);
+    void gemm_pack_a(const bf16* a, int64_t lda, bool k_contiguous, int64_t m, int64_t k, float* packed);
+    void gemm_pack_a(const double* a, int64_t lda, bool k_contiguous, int64_t m, int64_t k, double* packed);
+    void gemm_pack_b(const float* b, int64_t ldb, bool k_contiguous, int64_t k, int64_t n, float* packed);
+    void gemm_pack_b(const bf16* b, int64_t ldb, bool k_contiguous, int64_t k, int64_t n, float* packed);
+    void gemm_pack_b(const double* b, int64_t ldb, bool k_contiguous, int64_t k, int64_t n, double* packed);
+
+    void gemm_block(const GemmBlock<float>& block);
+    void gemm_block(const GemmBlock<double>& block);
+
+    void gemm_few_rows(const GemmFewRows<float, float>& p);
+    void gemm_few_rows(const GemmFewRows<float, bf16>& p);
+    void gemm_few_rows(const GemmFewRows<bf16, float>& p);
+    void gemm_few_rows(const GemmFewRows<bf16, bf16>& p);
+
+    // C [m,n] from S [m,n]; s may be c. pre has the row stride of C.
+    void gemm_epilogue(const GemmEpilogue& e, int64_t m, int64_t n, const float* s, int64_t lds, float* c, int64_t ldc);
+    void gemm_epilogue(const GemmEpilogue& e, int64_t m, int64_t n, const float* s, int64_t lds, bf16* c, int64_t ldc);
+
+    void column_sum(int64_t m, int64_t n, const float* x, int64_t ldx, float* sum, bool add);
+    void column_sum(int64_t m, int64_t n, const bf16* x, int64_t ldx, float* sum, bool add);
+    void column_sum(int64_t m, int64_t n, const double* x, int64_t ldx, double* sum, bool add);)
+// clang-format on
+
+}  // namespace vigor

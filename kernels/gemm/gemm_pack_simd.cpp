@@ -1,0 +1,112 @@
+// Packing: the part of A or B that one block needs, in the order in which the micro-kernel reads it. Both come down to
+// one job, a panel[p * stride + i] = source(i, p) of `width` neighbouring rows of A or columns of B.
+#include "kernels/gemm/gemm_kernels.h"
+
+namespace vigor::VIGOR_ISA {
+namespace {
+
+// The transpose of kLanes vectors. Interleaving the first half of the rows with the second, log2(kLanes) times, moves
+// element (i, p) to (p, i).
+void transpose(vfloat (&row)[kLanes]) {
+  for (int64_t step = 1; step < kLanes; step *= 2) {
+    vfloat mixed[kLanes];
+    for (int64_t i = 0; i < kLanes / 2; ++i) {
+      const vfloat x = row[i], y = row[i + kLanes / 2];
+#if defined(VIGOR_ISA_IS_avx512)
+      mixed[2 * i] = __builtin_shufflevector(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      mixed[2 * i + 1] = __builtin_shufflevector(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+#elif defined(VIGOR_ISA_IS_avx2)
+      mixed[2 * i] = __builtin_shufflevector(x, y, 0, 8, 1, 9, 2, 10, 3, 11);
+      mixed[2 * i + 1] = __builtin_shufflevector(x, y, 4, 12, 5, 13, 6, 14, 7, 15);
+#else
+      mixed[2 * i] = __builtin_shufflevector(x, y, 0, 4, 1, 5);
+      mixed[2 * i + 1] = __builtin_shufflevector(x, y, 2, 6, 3, 7);
+#endif
+    }
+    for (int64_t i = 0; i < kLanes; ++i) row[i] = mixed[i];
+  }
+}
+
+// Source rows are contiguous along k: kLanes x kLanes squares are transposed. `rows` <= kLanes; rows behind them are
+// taken as 0. Stores whole vectors, so with stride < kLanes each one overwrites the excess of the one before.
+template <class S>
+void pack_transposed(const S* source, int64_t ld, int64_t rows, int64_t k, float* panel, int64_t stride) {
+  for (int64_t p = 0; p < k; p += kLanes) {
+    const int64_t steps = k - p < kLanes ? k - p : kLanes;
+    vfloat square[kLanes];
+    for (int64_t i = 0; i < kLanes; ++i) {
+      if (i >= rows) square[i] = zero();
+      else square[i] = steps == kLanes ? load(source + i * ld + p) : load_partial(source + i * ld + p, steps);
+    }
+    transpose(square);
+    for (int64_t q = 0; q < steps; ++q) store(panel + (p + q) * stride, square[q]);
+  }
+}
+
+// `stride` >= width; what lies between is filled with zeros, but a stride above kLanes must be a multiple of it.
+template <class S>
+void pack_panel(const S* source, int64_t ld, bool k_contiguous, int64_t width, int64_t k, float* panel,
+                int64_t stride) {
+  if (k_contiguous) {
+    for (int64_t i = 0; i < stride; i += kLanes) {
+      const int64_t rows = width - i < 0 ? 0 : width - i < kLanes ? width - i : kLanes;
+      pack_transposed(source + i * ld, ld, rows, k, panel + i, stride);
+    }
+    return;
+  }
+  for (int64_t p = 0; p < k; ++p) {
+    for (int64_t i = 0; i < stride; i += kLanes) {
+      const int64_t rows = width - i < 0 ? 0 : width - i < kLanes ? width - i : kLanes;
+      store(panel + p * stride + i,
+            rows == kLanes ? load(source + p * ld + i) : load_partial(source + p * ld + i, rows));
+    }
+  }
+}
+
+// f64 is for checking gradients, not for speed.
+void pack_panel(const double* source, int64_t ld, bool k_contiguous, int64_t width, int64_t k, double* panel,
+                int64_t stride) {
+  for (int64_t p = 0; p < k; ++p)
+    for (int64_t i = 0; i < stride; ++i)
+      panel[p * stride + i] = i < width ? source[k_contiguous ? i * ld + p : p * ld + i] : 0.0;
+}
+
+template <class S, class T>
+void pack_a(const S* a, int64_t lda, bool k_contiguous, int64_t m, int64_t k, T* packed) {
+  const int64_t tiles = (m + gemm_tiling(packed).tile_rows - 1) / gemm_tiling(packed).tile_rows;
+  for (int64_t t = 0; t < tiles; ++t) {
+    const int64_t begin = t * m / tiles, rows = (t + 1) * m / tiles - begin;
+    pack_panel(a + (k_contiguous ? begin * lda : begin), lda, k_contiguous, rows, k, packed + begin * k, rows);
+  }
+}
+
+template <class S, class T>
+void pack_b(const S* b, int64_t ldb, bool k_contiguous, int64_t k, int64_t n, T* packed) {
+  const int64_t columns = gemm_tiling(packed).panel_columns;
+  for (int64_t j = 0; j < n; j += columns)
+    pack_panel(b + (k_contiguous ? j * ldb : j), ldb, k_contiguous, n - j < columns ? n - j : columns, k,
+               packed + j * k, columns);
+}
+
+}  // namespace
+
+void gemm_pack_a(const float* a, int64_t lda, bool k_contiguous, int64_t m, int64_t k, float* packed) {
+  pack_a(a, lda, k_contiguous, m, k, packed);
+}
+void gemm_pack_a(const bf16* a, int64_t lda, bool k_contiguous, int64_t m, int64_t k, float* packed) {
+  pack_a(a, lda, k_contiguous, m, k, packed);
+}
+void gemm_pack_a(const double* a, int64_t lda, bool k_contiguous, int64_t m, int64_t k, double* packed) {
+  pack_a(a, lda, k_contiguous, m, k, packed);
+}
+void gemm_pack_b(const float* b, int64_t ldb, bool k_contiguous, int64_t k, int64_t n, float* packed) {
+  pack_b(b, ldb, k_contiguous, k, n, packed);
+}
+void gemm_pack_b(const bf16* b, int64_t ldb, bool k_contiguous, int64_t k, int64_t n, float* packed) {
+  pack_b(b, ldb, k_contiguous, k, n, packed);
+}
+void gemm_pack_b(const double* b, int64_t ldb, bool k_contiguous, int64_t k, int64_t n, double* packed) {
+  pack_b(b, ldb, k_contiguous, k, n, packed);
+}
+
+}  // namespace vigor::VIGOR_ISA
