@@ -1,0 +1,35 @@
+#pragma once
+// What the operations ask about their arguments.
+#include "autograd/node.h"
+#include "kernels/gradient_view.h"
+#include "tensor/tensor.h"
+
+namespace vigor {
+
+// The dtypes that operations compute with; f16 is for storage only.
+inline bool is_computed(Dtype dtype) { return dtype == Dtype::f32 || dtype == Dtype::f64 || dtype == Dtype::bf16; }
+
+// A parameter beside activations x has their dtype; norm weights may also stay f32 beside bf16.
+inline bool fits_beside(const Tensor& parameter, const Tensor& x) {
+  return parameter.dtype() == x.dtype() || (x.dtype() == Dtype::bf16 && parameter.dtype() == Dtype::f32);
+}
+
+// For kernels that want plain arrays: x itself when it is contiguous, else a contiguous copy without gradient history.
+// Undefined stays undefined.
+inline Tensor contiguous_values(const Tensor& x) { return !x.defined() || x.is_contiguous() ? x : clone(x); }
+
+// The view that a launcher takes for "not wanted" or "not given" when x is undefined.
+inline TensorView view_or_none(const Tensor& x) { return x.defined() ? x.view() : TensorView(); }
+
+// The target of input `input` when its gradient is wanted, else an undefined one that set_gradient() ignores.
+inline Backward::Target wanted_target(Backward& b, int input, const Shape& sizes, Dtype dtype, Device device) {
+  return b.needs(input) ? b.target(input, sizes, dtype, device) : Backward::Target();
+}
+inline GradientView gradient_view(const Backward::Target& target) {
+  return {view_or_none(target.tensor), target.accumulate};
+}
+inline void set_gradient(Backward& b, int input, const Backward::Target& target) {
+  if (target.tensor.defined()) b.set(input, target);
+}
+
+}  // namespace vigor

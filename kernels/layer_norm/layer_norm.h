@@ -1,0 +1,23 @@
+#pragma once
+// Layer normalisation over the last dimension (Ba et al. 2016, arXiv:1607.06450). For each row of x [..,C]:
+//
+//   forward    mean = sum x / C,   rstd = 1 / sqrt(sum (x - mean)^2 / C + eps),   xhat = (x - mean) rstd
+//              y = xhat weight + bias
+//   backward   g = dy weight
+//              dx = rstd (g - mean(g) - xhat mean(g xhat))
+//              dweight = sum over rows of dy xhat,   dbias = sum over rows of dy
+//
+//   x, y           [..,C]  f32, f64 or bf16, any strides; y contiguous
+//   weight, bias   [C]     the dtype of x, or f32 beside bf16
+//   sums           in f32 (f64 for f64); the variance from differences to the mean, so a large mean costs no digits
+//   saved          x (no bytes of its own when contiguous), mean and rstd: 8 bytes a row (16 for f64)
+//
+// Backward reads x and dy once for all three gradients; rows are summed in blocks that do not depend on the threads.
+#include "tensor/tensor.h"
+
+namespace vigor {
+
+// Throws std::invalid_argument when weight or bias is not [C], C is 0, or a dtype is not listed above.
+Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps = 1e-5);
+
+}  // namespace vigor

@@ -1,0 +1,19 @@
+#pragma once
+// Shares the index range [0, n) out among the threads, in blocks whose borders depend on n alone: a kernel that sums
+// block by block gives the same result for every number of threads.
+#include <algorithm>
+#include <cstdint>
+
+namespace vigor {
+
+inline constexpr int64_t kElementsPerBlock = 1 << 14;  // element by element; below it, starting threads does not pay
+
+// Calls f(begin, end) for every block of at most `block` indices.
+template <class F>
+void parallel_blocks(int64_t n, int64_t block, F&& f) {
+  const int64_t blocks = (n + block - 1) / block;
+#pragma omp parallel for schedule(static) if (blocks > 1)
+  for (int64_t i = 0; i < blocks; ++i) f(i * block, std::min(n, (i + 1) * block));
+}
+
+}  // namespace vigor
