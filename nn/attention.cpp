@@ -1,0 +1,88 @@
+#include "nn/attention.h"
+
+#include <cmath>
+#include <stdexcept>
+
+#include "autograd/variable.h"
+#include "kernels/attention/attention.h"
+#include "kernels/concat/concat.h"
+#include "kernels/views/views.h"
+#include "tensor/check.h"
+#include "tensor/primitives.h"
+
+namespace vigor {
+namespace {
+
+// Rows 0..lengths[b]-1 of x [B,T,H,P] go to positions offsets[b].. of cached [B,capacity,H,P].
+void append(const Tensor& cached, const Tensor& x, const TokenPositions& positions) {
+  const TensorView target = cached.view(), source = x.view();
+  const int32_t* offsets = positions.offsets.data<int32_t>();
+  const int32_t* lengths = positions.lengths.data<int32_t>();
+  for (int64_t b = 0; b < x.size(0); ++b) {
+    const TensorView target_row = sliced(target, 0, b, b + 1, 1, "attention cache");
+    const TensorView source_row = sliced(source, 0, b, b + 1, 1, "attention cache");
+    copy(sliced(target_row, 1, offsets[b], offsets[b] + lengths[b], 1, "attention cache"),
+         sliced(source_row, 1, 0, lengths[b], 1, "attention cache"));
+  }
+  cached.storage()->bump_version();
+}
+
+}  // namespace
+
+Attention::Attention(int64_t channels, int64_t heads)
+    : qkv(channels, 3 * channels), out_proj(channels, channels), channels_(channels), heads_(heads) {
+  check(heads > 0 && channels % heads == 0, "attention: heads must divide channels; got {} heads and {} channels",
+        heads, channels);
+  add_child("qkv", qkv);
+  add_child("out_proj", out_proj);
+}
+
+Tensor Attention::forward(const Tensor& x) const {
+  const int64_t B = x.size(0), T = x.size(1), P = channels_ / heads_;
+  const Tensor fused = reshape(qkv.forward(x), {B, T, 3 * heads_, P});
+  const std::vector<Tensor> parts = split(fused, {heads_, heads_, heads_}, 2);  // each [B,T,H,P]
+  AttentionOptions options;
+  options.scale = 1.0 / std::sqrt(static_cast<double>(P));
+  options.causal = true;
+  const Tensor y = attention(parts[0], parts[1], parts[2], options).y;  // [B,T,H,P]
+  return out_proj.forward(reshape(y, {B, T, channels_}));
+}
+
+Tensor Attention::forward(const Tensor& x, LayerCache& cache, const TokenPositions& positions) const {
+  if (grad_enabled()) throw std::logic_error("attention: a cached forward has no gradient; run it under NoGrad");
+  check(cache.tensors.size() == 2, "attention: its cache holds keys and values; got {} tensors", cache.tensors.size());
+  const Tensor &keys = cache.tensors[0], &values = cache.tensors[1];
+  check(positions.max_end <= keys.size(1), "attention: the cache has room for {} tokens a row; this call needs {}",
+        keys.size(1), positions.max_end);
+  const int64_t B = x.size(0), T = x.size(1), P = channels_ / heads_;
+  const Tensor fused = reshape(qkv.forward(x), {B, T, 3 * heads_, P});
+  const std::vector<Tensor> parts = split(fused, {heads_, heads_, heads_}, 2);  // each [B,T,H,P]
+  append(keys, parts[1], positions);
+  append(values, parts[2], positions);
+  AttentionOptions options;
+  options.scale = 1.0 / std::sqrt(static_cast<double>(P));
+  options.causal = true;
+  options.offsets = positions.offsets;
+  options.lengths = positions.ends;
+  const Tensor y = attention(parts[0], slice(keys, 1, 0, positions.max_end), slice(values, 1, 0, positions.max_end),
+                             options)
+                       .y;  // [B,T,H,P]
+  return out_proj.forward(reshape(y, {B, T, channels_}));
+}
+
+LayerCache Attention::make_cache(int64_t batch, int64_t capacity) const {
+  const Shape sizes{batch, capacity, heads_, channels_ / heads_};
+  return {
+      {zeros(sizes, qkv.weight.dtype(), qkv.weight.device()), zeros(sizes, qkv.weight.dtype(), qkv.weight.device())}};
+}
+
+double Attention::flops_per_token(int64_t T) const {
+  const double projections = 2.0 * static_cast<double>(4 * channels_ * channels_);
+  const double keys_seen = 0.5 * static_cast<double>(T + 1);              // on average, as the mask is causal
+  return projections + 4.0 * keys_seen * static_cast<double>(channels_);  // q k^T and p v
+}
+
+// q, k, v and y; the log-sum-exp is one number a head.
+double Attention::saved_per_token() const { return static_cast<double>(4 * channels_ + heads_); }
+
+}  // namespace vigor

@@ -1,0 +1,22 @@
+#pragma once
+// What a forward pass is told beside its inputs.
+#include <cstdint>
+#include <string_view>
+
+#include "tensor/tensor.h"
+
+namespace vigor {
+
+struct ForwardContext {
+  double dropout = 0;  // probability; 0, the default, outside training
+  uint64_t seed = 0;   // of the run; with step and micro_batch it numbers the dropout masks
+  uint32_t step = 0;
+  uint32_t micro_batch = 0;  // 0.. within an accumulated step
+  bool recompute = false;    // keep only the input of each block and run the block again in backward
+};
+
+// Dropout with the mask of (context, name): name the place ("layers.3.ffn"), so that no two places share a mask and a
+// recomputed block repeats its own. Returns x itself when context.dropout is 0.
+Tensor apply_dropout(const Tensor& x, const ForwardContext& context, std::string_view name);
+
+}  // namespace vigor
