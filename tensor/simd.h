@@ -133,8 +133,16 @@ typedef double vdouble __attribute__((vector_size(kLanes * 4)));
 // ---- load and store ---------------------------------------------------------------------------------------------
 // Any alignment: on every CPU with AVX2 an unaligned load of aligned data costs nothing.
 
-VIGOR_INLINE vfloat broadcast(float value) { return vfloat{} + value; }
-VIGOR_INLINE vdouble broadcast(double value) { return vdouble{} + value; }
+#if defined(VIGOR_ISA_IS_avx512)
+VIGOR_INLINE vfloat broadcast(float value) { return _mm512_set1_ps(value); }
+VIGOR_INLINE vdouble broadcast(double value) { return _mm512_set1_pd(value); }
+#elif defined(VIGOR_ISA_IS_avx2)
+VIGOR_INLINE vfloat broadcast(float value) { return _mm256_set1_ps(value); }
+VIGOR_INLINE vdouble broadcast(double value) { return _mm256_set1_pd(value); }
+#else
+VIGOR_INLINE vfloat broadcast(float value) { return vfloat{value, value, value, value}; }
+VIGOR_INLINE vdouble broadcast(double value) { return vdouble{value, value}; }
+#endif
 VIGOR_INLINE vfloat zero() { return vfloat{}; }
 
 VIGOR_INLINE vfloat load(const float* p) {
@@ -180,11 +188,18 @@ VIGOR_INLINE void store(bf16* p, vfloat v) {
   *reinterpret_cast<unaligned*>(p) = to_bf16(v);
 }
 
-// The first n elements, 0 <= n <= kLanes; memory behind them is not touched, and loaded lanes from n on are 0.
+// The first n elements, 0 <= n <= kLanes (kDoubleLanes for double); memory behind them is not touched, and loaded lanes
+// from n on are 0.
 #if defined(VIGOR_ISA_IS_avx512)
 VIGOR_INLINE __mmask16 first_lanes(int64_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
 VIGOR_INLINE vfloat load_partial(const float* p, int64_t n) { return _mm512_maskz_loadu_ps(first_lanes(n), p); }
 VIGOR_INLINE void store_partial(float* p, vfloat v, int64_t n) { _mm512_mask_storeu_ps(p, first_lanes(n), v); }
+VIGOR_INLINE vdouble load_partial(const double* p, int64_t n) {
+  return _mm512_maskz_loadu_pd(static_cast<__mmask8>(first_lanes(n)), p);
+}
+VIGOR_INLINE void store_partial(double* p, vdouble v, int64_t n) {
+  _mm512_mask_storeu_pd(p, static_cast<__mmask8>(first_lanes(n)), v);
+}
 VIGOR_INLINE vfloat load_partial(const bf16* p, int64_t n) {
   return from_bf16(reinterpret_cast<vhalf>(_mm256_maskz_loadu_epi16(first_lanes(n), p)));
 }
@@ -208,6 +223,14 @@ VIGOR_INLINE void store_partial(float* p, vfloat v, int64_t n) {
   for (int64_t i = 0; i < n; ++i) p[i] = v[i];
 }
 #endif
+VIGOR_INLINE vdouble load_partial(const double* p, int64_t n) {
+  vdouble v{};
+  for (int64_t i = 0; i < n; ++i) v[i] = p[i];
+  return v;
+}
+VIGOR_INLINE void store_partial(double* p, vdouble v, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) p[i] = v[i];
+}
 VIGOR_INLINE vfloat load_partial(const bf16* p, int64_t n) {
   vhalf bits{};
   for (int64_t i = 0; i < n; ++i) bits[i] = p[i].bits;
