@@ -1,0 +1,52 @@
+#pragma once
+// The mixer of i3's hybrid layers: an RWKV-style moving average of each channel beside a dense linear state space
+// (Peng et al. 2023, arXiv:2305.13048; Gu et al. 2022, arXiv:2111.00396). For each sequence, t = 0 .. T-1:
+//
+//   forward    h_t = w_mix * h_{t-1} + (1 - w_mix) * x_t        * is element by element
+//              s_t = A s_{t-1} + B x_t
+//              y_t = C s_t + D * h_t
+//   backward   g_t = C^T dy_t + A^T g_{t+1}      (+ ds_last at the last step)     the gradient of s_t
+//              q_t = D * dy_t + w_mix * q_{t+1}  (+ dh_last at the last step)     the gradient of h_t
+//              dx_t = B^T g_t + (1 - w_mix) * q_t,   ds0 = A^T g_0,   dh0 = w_mix * q_0
+//              dA = sum g_t s_{t-1}^T   dB = sum g_t x_t^T   dC = sum dy_t s_t^T   dD = sum dy_t * h_t
+//              dw_mix = sum q_t * (h_{t-1} - x_t)                                 sums over batch and time
+//
+//   reset      resets[b,t] != 0: zeros take the place of h_{t-1} and s_{t-1}. A packed document starts at t.
+//   padding    steps t >= lengths[b] carry h and s on unchanged; their y is 0, and no gradient enters or leaves there.
+//
+//   x, y               [B,T,d]  f32, f64 or bf16; x with any strides
+//   w_mix, skip_d (D)  [d]      these and all below: f32 beside f32 and bf16, f64 beside f64
+//   ssm_a (A)          [n,n]
+//   ssm_b (B)          [n,d]
+//   ssm_c (C)          [d,n]
+//   h0, h_last         [B,d]
+//   s0, s_last         [B,n]
+//   lengths            [B]      i32, 0 .. T;   resets [B,T] u8;   all four options may be left undefined
+//
+// X B^T, S C^T and the sums over time of dA, dB and dC are matrix products over all tokens; only A s and the scan of h
+// are sequential. w_mix and A are raw: nothing divides by them, takes their logarithm or raises them to a power.
+//
+// computed   sums and states in f32, for f64 in f64; T = 1 is the decode step
+// saved      s [B,T,n], 4 B T n bytes (f64: 8), and the inputs. h is recomputed: [B,T,d] would be d/n times as large
+#include "tensor/tensor.h"
+
+namespace vigor {
+
+struct HybridMixerOptions {
+  Tensor h0, s0;   // state before the first step; undefined: zeros
+  Tensor lengths;  // undefined: all T
+  Tensor resets;   // undefined: none
+};
+
+struct HybridMixerResult {
+  Tensor y;       // [B,T,d]
+  Tensor h_last;  // [B,d], state after the last step
+  Tensor s_last;  // [B,n]
+};
+
+// Differentiable in x, all parameters, h0 and s0, through y and both final states. Throws std::invalid_argument for
+// other shapes or dtypes and for a length outside 0 .. T.
+HybridMixerResult hybrid_mixer(const Tensor& x, const Tensor& w_mix, const Tensor& ssm_a, const Tensor& ssm_b,
+                               const Tensor& ssm_c, const Tensor& skip_d, const HybridMixerOptions& options = {});
+
+}  // namespace vigor

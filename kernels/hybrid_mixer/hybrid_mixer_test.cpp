@@ -1,0 +1,327 @@
+#include "kernels/hybrid_mixer/hybrid_mixer.h"
+
+#include <gtest/gtest.h>
+
+#include "autograd/engine.h"
+#include "tensor/safetensors.h"
+#include "tensor/simd.h"
+#include "tests/support/testing.h"
+
+namespace vigor {
+namespace {
+
+using testing::expect_close;
+using testing::expect_error;
+using testing::expect_gradients;
+using testing::random;
+
+// Inputs in the order of the function; options after them.
+struct Case {
+  std::vector<Tensor> inputs;  // x, w_mix, A, B, C, D, h0, s0
+  Tensor lengths, resets;
+};
+
+Case make_case(int64_t B, int64_t T, int64_t d, int64_t n, Dtype dtype = Dtype::f64) {
+  // A has a spectral radius of about 1 and w_mix covers negative values and values above 1.
+  const double scale = 1.5 / std::sqrt(static_cast<double>(n));
+  return {{random({B, T, d}, dtype, 1), random({d}, dtype, 2, -0.4, 1.1), random({n, n}, dtype, 3, -scale, scale),
+           random({n, d}, dtype, 4), random({d, n}, dtype, 5), random({d}, dtype, 6), random({B, d}, dtype, 7),
+           random({B, n}, dtype, 8)},
+          {},
+          {}};
+}
+
+Case ragged_case(int64_t T, int64_t d, int64_t n, Dtype dtype = Dtype::f64) {
+  Case c = make_case(4, T, d, n, dtype);
+  const int32_t length = static_cast<int32_t>(T);
+  c.lengths = from_values(std::vector<int32_t>{length, length / 2, 1, 0}, {4});
+  std::vector<uint8_t> resets(static_cast<size_t>(4 * T), 0);
+  resets[static_cast<size_t>(T / 3)] = 1;          // inside sequence 0,
+  resets[static_cast<size_t>(T)] = 1;              // at the first step of sequence 1,
+  resets[static_cast<size_t>(2 * T - 1)] = 1;      // in its padding,
+  resets[static_cast<size_t>(T + T / 2 - 1)] = 1;  // and at its last step
+  c.resets = from_values(resets, {4, T});
+  return c;
+}
+
+HybridMixerResult run(std::span<const Tensor> in, const Tensor& lengths = {}, const Tensor& resets = {}) {
+  return hybrid_mixer(in[0], in[1], in[2], in[3], in[4], in[5], {in[6], in[7], lengths, resets});
+}
+std::vector<Tensor> as_vector(const HybridMixerResult& r) { return {r.y, r.h_last, r.s_last}; }
+
+// The equations, one number at a time.
+std::vector<Tensor> definition(const Case& c) {
+  const auto value = [&](size_t input, int64_t i) { return c.inputs[input].data<double>()[i]; };
+  const Tensor& x = c.inputs[0];
+  const int64_t B = x.size(0), T = x.size(1), d = x.size(2), n = c.inputs[2].size(0);
+  std::vector<Tensor> out = {zeros({B, T, d}, Dtype::f64), zeros({B, d}, Dtype::f64), zeros({B, n}, Dtype::f64)};
+  for (int64_t b = 0; b < B; ++b) {
+    std::vector<double> h, s;
+    for (int64_t k = 0; k < d; ++k) h.push_back(value(6, b * d + k));
+    for (int64_t i = 0; i < n; ++i) s.push_back(value(7, b * n + i));
+    const int64_t length = c.lengths.defined() ? c.lengths.data<int32_t>()[b] : T;
+    for (int64_t t = 0; t < length; ++t) {
+      if (c.resets.defined() && c.resets.data<uint8_t>()[b * T + t] != 0) {
+        h.assign(h.size(), 0);
+        s.assign(s.size(), 0);
+      }
+      const auto x_t = [&](int64_t k) { return value(0, (b * T + t) * d + k); };
+      std::vector<double> s_new(s.size(), 0);
+      for (int64_t i = 0; i < n; ++i) {
+        for (int64_t j = 0; j < n; ++j) s_new[i] += value(2, i * n + j) * s[j];
+        for (int64_t k = 0; k < d; ++k) s_new[i] += value(3, i * d + k) * x_t(k);
+      }
+      s = s_new;
+      for (int64_t k = 0; k < d; ++k) {
+        h[k] = value(1, k) * h[k] + (1 - value(1, k)) * x_t(k);
+        double& y = out[0].data<double>()[(b * T + t) * d + k];
+        y = value(5, k) * h[k];
+        for (int64_t i = 0; i < n; ++i) y += value(4, k * n + i) * s[i];
+      }
+    }
+    std::copy(h.begin(), h.end(), out[1].data<double>() + b * d);
+    std::copy(s.begin(), s.end(), out[2].data<double>() + b * n);
+  }
+  return out;
+}
+
+// Indices start .. end-1 of dimension `dim`, without gradient history.
+Tensor part(const Tensor& x, int dim, int64_t start, int64_t end) {
+  return x.with_view(sliced(x, dim, start, end, 1, "part"));
+}
+
+// A fixed random gradient for a result.
+Tensor output_gradient(const Tensor& y) {
+  return testing::converted(random(y.shape(), Dtype::f64, 100 + static_cast<uint32_t>(y.size(-1))), y.dtype());
+}
+
+// Errors are measured against the largest element: every element is a sum over terms of that size.
+void expect_near_largest(const Tensor& actual, const Tensor& expected, double tolerance) {
+  double largest = 0;
+  for (const double v : expected.to_vector<double>()) largest = std::max(largest, std::fabs(v));
+  expect_close(actual, expected, tolerance * largest);
+}
+
+// Results, then the gradients of all inputs for fixed random gradients of the three results.
+std::vector<Tensor> results_and_gradients(const Case& c, Dtype dtype) {
+  std::vector<Tensor> in;
+  for (const Tensor& input : c.inputs)
+    in.push_back(set_requires_grad(testing::converted(input, in.empty() || dtype == Dtype::f64 ? dtype : Dtype::f32)));
+  const std::vector<Tensor> out = as_vector(run(in, c.lengths, c.resets));
+  std::vector<Tensor> up, all = out;
+  for (const Tensor& y : out) up.push_back(output_gradient(y));
+  backward(out, up);
+  for (const Tensor& x : in) all.push_back(grad(x));
+  return all;
+}
+
+TEST(HybridMixer, OneChannelOneStateByHand) {
+  const auto one = [](double v) { return full({1}, v, Dtype::f64); };
+  const HybridMixerResult r =
+      hybrid_mixer(from_values(std::vector<double>{1, 2}, {1, 2, 1}), one(0.5), full({1, 1}, 0.5, Dtype::f64),
+                   full({1, 1}, 2, Dtype::f64), full({1, 1}, 3, Dtype::f64), one(10));
+  // h: 0.5, 1.25; s: 2, 5; y = 3 s + 10 h
+  testing::expect_values(r.y, {11, 27.5}, 1e-15);
+  testing::expect_values(r.h_last, {1.25}, 1e-15);
+  testing::expect_values(r.s_last, {5}, 1e-15);
+}
+
+TEST(HybridMixer, EqualsDefinition) {
+  std::vector<Case> cases;
+  for (const int64_t size : {1, 3, 17, 33}) cases.push_back(make_case(2, size, size + 1, size));
+  cases.push_back(ragged_case(17, 33, 3));
+  for (const Case& c : cases) {
+    const std::vector<Tensor> expected = definition(c), actual = as_vector(run(c.inputs, c.lengths, c.resets));
+    for (size_t i = 0; i < 3; ++i) expect_close(actual[i], expected[i], 1e-12, 1e-12);
+  }
+}
+
+TEST(HybridMixer, EqualsPyTorch) {
+  const SafetensorsFile file = SafetensorsFile::open(VIGOR_SOURCE_DIR "/tests/fixtures/ops/hybrid_mixer.safetensors");
+  const std::vector<std::string> names = {"x", "w_mix", "A", "B", "C", "D", "h0", "s0"};
+  std::vector<Tensor> in;
+  for (const std::string& name : names) in.push_back(set_requires_grad(clone(file.tensor(name))));
+  const std::vector<Tensor> out = as_vector(run(in));
+  const std::vector<Tensor> up = {file.tensor("dy"), file.tensor("dhT"), file.tensor("dsT")};
+  const std::vector<std::string> out_names = {"y", "hT", "sT"};
+  for (size_t i = 0; i < 3; ++i) expect_close(out[i], file.tensor(out_names[i]), 1e-5, 1e-5);
+  backward(out, up);
+  for (size_t i = 0; i < names.size(); ++i) expect_close(grad(in[i]), file.tensor("d" + names[i]), 1e-4, 1e-5);
+}
+
+TEST(HybridMixer, Gradients) {
+  const auto f = [](const Case& c) {
+    return TensorFunction([&c](std::span<const Tensor> in) { return as_vector(run(in, c.lengths, c.resets)); });
+  };
+  std::vector<Case> cases = {make_case(1, 1, 1, 1),  make_case(2, 3, 17, 3), make_case(1, 17, 3, 17),
+                             make_case(1, 2, 3, 33), make_case(2, 33, 2, 2), ragged_case(6, 5, 3)};
+  for (const Case& c : cases) expect_gradients(f(c), c.inputs);
+  // Strided inputs, and no initial state.
+  Case strided = make_case(2, 3, 4, 3);
+  for (Tensor& input : strided.inputs) input = testing::transposed_storage(input);
+  expect_gradients(f(strided), strided.inputs);
+  Case from_zero = make_case(2, 5, 4, 3);
+  from_zero.inputs[6] = from_zero.inputs[7] = Tensor();
+  expect_gradients(f(from_zero), from_zero.inputs);
+}
+
+TEST(HybridMixer, GradientOfTheFinalStatesAlone) {
+  const Case c = ragged_case(5, 4, 3);
+  expect_gradients(TensorFunction([&](std::span<const Tensor> in) {
+                     const HybridMixerResult r = run(in, c.lengths, c.resets);
+                     return std::vector<Tensor>{r.h_last, r.s_last};
+                   }),
+                   c.inputs);
+}
+
+TEST(HybridMixer, StridedInputsGiveTheSameResult) {
+  const Case c = make_case(2, 5, 33, 3);
+  const Tensor expected = run(c.inputs).y;
+  for (const Tensor& x : testing::strided_variants(c.inputs[0])) {
+    Case variant = c;
+    variant.inputs[0] = x;
+    testing::expect_equal(run(variant.inputs).y, expected);
+  }
+}
+
+// Two scans joined by their state, or one step at a time, are one scan: values and gradients.
+TEST(HybridMixer, SplitScansEqualOneScan) {
+  const int64_t T = 7;
+  Case c = make_case(3, T, 17, 5);
+  std::vector<uint8_t> resets(static_cast<size_t>(3 * T), 0);
+  resets[4] = resets[static_cast<size_t>(T) + 3] = 1;
+  c.resets = from_values(resets, {3, T});
+  const std::vector<Tensor> whole = results_and_gradients(c, Dtype::f64);
+  for (const std::vector<int64_t>& lengths : {std::vector<int64_t>{3, 4}, std::vector<int64_t>{1, 1, 1, 1, 1, 1, 1}}) {
+    std::vector<Tensor> in, xs, roots, up;
+    for (const Tensor& input : c.inputs) in.push_back(set_requires_grad(clone(input)));
+    std::vector<Tensor> step = in;
+    int64_t t = 0;
+    for (const int64_t length : lengths) {
+      step[0] = set_requires_grad(clone(part(c.inputs[0], 1, t, t + length)));
+      const HybridMixerResult r = run(step, {}, part(c.resets, 1, t, t + length));
+      expect_close(r.y, part(whole[0], 1, t, t + length), 1e-12);
+      xs.push_back(step[0]);
+      roots.push_back(r.y);
+      up.push_back(part(output_gradient(whole[0]), 1, t, t + length));
+      step[6] = r.h_last;
+      step[7] = r.s_last;
+      t += length;
+    }
+    for (const size_t state : {size_t{6}, size_t{7}}) {
+      expect_close(step[state], whole[state - 5], 1e-12);
+      roots.push_back(step[state]);
+      up.push_back(output_gradient(step[state]));
+    }
+    backward(roots, up);
+    t = 0;
+    for (const Tensor& x : xs) {
+      expect_close(grad(x), part(whole[3], 1, t, t + x.size(1)), 1e-12);
+      t += x.size(1);
+    }
+    for (size_t i = 1; i < in.size(); ++i) expect_close(grad(in[i]), whole[3 + i], 1e-12, 1e-12);
+  }
+}
+
+// A padded batch gives what each sequence gives alone, whatever stands in the padding, x and gradients alike.
+TEST(HybridMixer, PaddingIsTheIdentity) {
+  const Case c = ragged_case(6, 9, 3);
+  const std::vector<Tensor> expected = results_and_gradients(c, Dtype::f64);
+  Case other = c;
+  other.inputs[0] = clone(c.inputs[0]);
+  for (int64_t b = 0; b < 4; ++b)
+    for (int64_t t = c.lengths.data<int32_t>()[b]; t < 6; ++t)
+      for (int64_t k = 0; k < 9; ++k) other.inputs[0].data<double>()[(b * 6 + t) * 9 + k] = 7 + static_cast<double>(k);
+  const std::vector<Tensor> actual = results_and_gradients(other, Dtype::f64);
+  for (size_t i = 0; i < expected.size(); ++i) testing::expect_equal(actual[i], expected[i]);
+  // Sequence 3 has length 0: nothing but its state comes out, and the gradient of that goes straight to h0 and s0.
+  for (const size_t i : {size_t{0}, size_t{3}})  // y and dx
+    for (int64_t k = 0; k < 6 * 9; ++k) EXPECT_EQ(expected[i].data<double>()[3 * 6 * 9 + k], 0);
+  for (int64_t k = 0; k < 9; ++k)
+    EXPECT_EQ(expected[1].data<double>()[3 * 9 + k], c.inputs[6].data<double>()[3 * 9 + k]);
+  // Sequence 1 alone, cut to its length.
+  Case alone = c;
+  for (const size_t i : {size_t{0}, size_t{6}, size_t{7}}) alone.inputs[i] = part(c.inputs[i], 0, 1, 2);
+  alone.inputs[0] = part(alone.inputs[0], 1, 0, 3);
+  const HybridMixerResult r = run(alone.inputs, {}, part(part(c.resets, 0, 1, 2), 1, 0, 3));
+  expect_close(r.y, part(part(expected[0], 0, 1, 2), 1, 0, 3), 1e-14);
+  expect_close(r.s_last, part(expected[2], 0, 1, 2), 1e-14);
+}
+
+TEST(HybridMixer, FastEqualsF64OnEveryInstructionSet) {
+  std::vector<Case> cases;
+  for (const int64_t size : {1, 3, 17, 33}) cases.push_back(make_case(2, size, size, 5));
+  cases.push_back(make_case(2, 40, 200, 32));
+  cases.push_back(make_case(3, 1, 128, 33));
+  cases.push_back(ragged_case(20, 77, 9));
+  for (const Isa isa : {Isa::portable, Isa::neon, Isa::avx2, Isa::avx512}) {
+    if (!is_supported(isa)) continue;
+    const IsaScope scope(isa);
+    for (const Case& c : cases) {
+      Case rounded = c;  // f64 sees the very same numbers
+      for (Tensor& input : rounded.inputs)
+        input = testing::converted(testing::converted(input, Dtype::f32), Dtype::f64);
+      const std::vector<Tensor> expected = results_and_gradients(rounded, Dtype::f64);
+      const std::vector<Tensor> actual = results_and_gradients(rounded, Dtype::f32);
+      for (size_t i = 0; i < expected.size(); ++i) expect_near_largest(actual[i], expected[i], 1e-5);
+    }
+  }
+}
+
+TEST(HybridMixer, Bf16ActivationsBesideF32States) {
+  Case c = ragged_case(12, 40, 8);
+  c.inputs[0] = testing::converted(testing::converted(c.inputs[0], Dtype::bf16), Dtype::f64);
+  const std::vector<Tensor> expected = results_and_gradients(c, Dtype::f64);
+  const std::vector<Tensor> actual = results_and_gradients(c, Dtype::bf16);
+  EXPECT_EQ(actual[0].dtype(), Dtype::bf16);
+  EXPECT_EQ(actual[1].dtype(), Dtype::f32);
+  // y and dx are rounded twice to 8 bits; the sums see the rounding of dy.
+  for (size_t i = 0; i < expected.size(); ++i) expect_near_largest(actual[i], expected[i], 0.012);
+}
+
+TEST(HybridMixer, GradientsAddUpInLeafBuffers) {
+  const Case c = make_case(2, 5, 9, 3, Dtype::f32);
+  std::vector<Tensor> in;
+  for (const Tensor& input : c.inputs) {
+    in.push_back(set_requires_grad(clone(input)));
+    set_grad_buffer(in.back(), full(input.shape(), 99));  // old numbers that count as zero
+  }
+  const auto once = [&] {
+    const std::vector<Tensor> out = as_vector(run(in));
+    std::vector<Tensor> up;
+    for (const Tensor& y : out) up.push_back(full(y.shape(), 1));
+    backward(out, up);
+  };
+  once();
+  std::vector<Tensor> first;
+  for (const Tensor& x : in) first.push_back(clone(grad(x)));
+  once();
+  for (size_t i = 0; i < in.size(); ++i) {
+    std::vector<double> twice = first[i].to_vector<double>();
+    for (double& v : twice) v *= 2;
+    testing::expect_values(grad(in[i]), twice, 1e-4);
+  }
+}
+
+TEST(HybridMixer, Errors) {
+  Case c = make_case(2, 3, 4, 5, Dtype::f32);
+  const auto with = [&](size_t input, const Tensor& value) {
+    std::vector<Tensor> in = c.inputs;
+    in[input] = value;
+    run(in);
+  };
+  expect_error([&] { with(0, random({3, 4})); }, {"hybrid_mixer: x must be [B,T,d]", "[3,4] f32"});
+  expect_error([&] { with(3, random({4, 5})); }, {"hybrid_mixer: B must be [n,d]=[5,4]", "[4,5] f32", "[2,3,4]"});
+  expect_error([&] { with(2, random({5, 4})); }, {"hybrid_mixer: A must be [n,n]=[5,5]", "[5,4]"});
+  expect_error([&] { with(6, random({2, 4}, Dtype::f64)); }, {"hybrid_mixer: h0 must be [B,d]=[2,4] f32", "f64"});
+  expect_error([&] { with(5, Tensor()); }, {"hybrid_mixer: D must be [d]=[4] f32", "undefined"});
+  expect_error(
+      [&] {
+        run(c.inputs, from_values(std::vector<int32_t>{3, 4}, {2}));
+      },
+      {"hybrid_mixer: lengths must be in 0 .. T=3", "lengths[1] is 4"});
+  expect_error([&] { run(c.inputs, {}, zeros({2, 4}, Dtype::u8)); }, {"hybrid_mixer: resets must be [B,T]=[2,3] u8"});
+}
+
+}  // namespace
+}  // namespace vigor
