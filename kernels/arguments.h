@@ -18,6 +18,17 @@ inline bool fits_beside(const Tensor& parameter, const Tensor& x) {
 // Undefined stays undefined.
 inline Tensor contiguous_values(const Tensor& x) { return !x.defined() || x.is_contiguous() ? x : clone(x); }
 
+// x [..,C] as the matrix [rows,C] of a matrix product: rows contiguous and at least C apart. The same memory where the
+// strides allow it (a slice of a fused projection too), else a copy; without gradient history.
+inline Tensor as_matrix(const Tensor& x) {
+  const int64_t columns = x.size(-1);
+  const Shape sizes{columns == 0 ? 0 : x.numel() / columns, columns};
+  if (x.is_contiguous()) return x.with_view({x.raw(), sizes, contiguous_strides(sizes), x.dtype(), x.device()});
+  const auto rows = reshaped(x, sizes);
+  if (rows && rows->strides[1] == 1 && rows->strides[0] >= columns) return x.with_view(*rows);
+  return as_matrix(clone(x));
+}
+
 // The view that a launcher takes for "not wanted" or "not given" when x is undefined.
 inline TensorView view_or_none(const Tensor& x) { return x.defined() ? x.view() : TensorView(); }
 

@@ -1,0 +1,26 @@
+#pragma once
+// The affine map of the last dimension, alone and followed by GELU.
+//
+//   linear        forward    y = x weight^T + bias
+//                 backward   dx = dy weight,   dweight = dy^T x,   dbias = sum over rows of dy
+//   linear_gelu   forward    pre = x weight^T + bias,   y = gelu(pre)   (the exact form, kernels/gelu)
+//                 backward   dpre = dy gelu'(pre), then as linear with dpre for dy
+//
+//   x        [..,in]    f32, f64 or bf16; any strides, but only rows that are contiguous save a copy
+//   weight   [out,in]   as published; f64 beside f64, else f32 or bf16 in any mix with x
+//   bias     [out]      the dtype of x; may be undefined in linear
+//   y        [..,out]   the dtype of x, contiguous
+//   sums     f32 (f64 for f64)
+//   saved    x and weight (no bytes of their own); linear_gelu also pre: rows * out * element size
+//
+// Bias and GELU are applied while the product is in the cache (kernels/gemm): y needs no pass of its own. In backward,
+// dweight and dbias are added straight into the gradient buffer of the parameter.
+#include "tensor/tensor.h"
+
+namespace vigor {
+
+// Both throw std::invalid_argument when shapes or dtypes break the table above.
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
+Tensor linear_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias);
+
+}  // namespace vigor

@@ -1,0 +1,10 @@
+#pragma once
+#include "tensor/view.h"
+
+namespace vigor {
+
+// Contiguous views; the softmax runs along dimension `dim`.
+void softmax_forward_cpu(const TensorView& y, const TensorView& x, int dim);
+void softmax_backward_cpu(const TensorView& dx, const TensorView& dy, const TensorView& y, int dim);
+
+}  // namespace vigor
