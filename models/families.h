@@ -1,6 +1,7 @@
 #pragma once
 // The families of models, and how a preset's name or a config.json becomes a model. families.cpp holds the one list; it
 // is a list and not self-registration, because linkers drop objects of static libraries that nobody names.
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
