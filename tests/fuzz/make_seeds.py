@@ -1,5 +1,6 @@
 """Writes tests/fuzz/seeds/: small valid inputs for the fuzz targets, from tests/fixtures/ and from the lists below."""
 import json
+import math
 import pathlib
 import zipfile
 
@@ -36,3 +37,59 @@ for path in sorted(files.glob("*.bin")):
 put("pickle", "one_tensor", b"\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storage"
     b"ctorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x06tQK\x00K\x02K\x03\x86K\x03K\x01\x86\x89"
     b"ccollections\nOrderedDict\n)RtRs.")
+
+vocabulary = ["<UNK>", "on", "ce ", "up", "a ", "t\u00eat", " "]
+put("chunk_vocab", "small", json.dumps({
+    "chunk_to_idx": {chunk: index for index, chunk in enumerate(vocabulary)},
+    "idx_to_chunk": {str(index): chunk for index, chunk in enumerate(vocabulary)},
+    "vocab_size": 8, "unk_token": "<UNK>", "unk_idx": 0}, ensure_ascii=False))
+
+put("documents", "lines", "Once upon a time.\nThe end.\n\nuser: t\u00eate\r\nassistant: \U0001f98a\n")
+put("documents", "marked", "one<|endoftext|>two\n<|endoftext|>\nthree\n")
+put("documents", "jsonl", '{"text": "Once upon a time."}\n{"id": 7, "text": "t\\u00eate \\ud83e\\udd8a"}\n\n')
+
+# An odd first byte: the target puts a valid footer behind the ids.
+put("token_cache", "ids", b"\x01" + b"".join(i.to_bytes(2, "little") for i in (0, 7, 299, 12)))
+put("token_cache", "too_large_id", b"\x01" + (300).to_bytes(2, "little"))
+put("token_cache", "no_footer", b"\x00\x01\x00VIGORIDS")
+
+configs = here.parent / "fixtures" / "i3"
+for case in ["pickled_prefixed", "interleaved", "low_rank", "mixed"]:
+    put("model_folder", case, (configs / case / "config.json").read_bytes())
+sizes = {"embed.weight": [3, 2], "pos_embed.weight": [2, 2], "ln_f.weight": [2], "ln_f.bias": [2],
+         "head.weight": [3, 2], "head.bias": [3]}
+for i in (0, 1):
+    sizes |= {f"layers.{i}.{norm}.{part}": [2] for norm in ("ln1", "ln2") for part in ("weight", "bias")}
+    sizes |= {f"layers.{i}.ffn.0.weight": [8, 2], f"layers.{i}.ffn.0.bias": [8], f"layers.{i}.ffn.2.weight": [2, 8],
+              f"layers.{i}.ffn.2.bias": [2]}
+sizes |= {"layers.0.hybrid.w_mix": [2], "layers.0.hybrid.A": [1, 1], "layers.0.hybrid.B": [1, 2],
+          "layers.0.hybrid.C": [2, 1], "layers.0.hybrid.D": [2], "layers.1.attn.qkv.weight": [6, 2],
+          "layers.1.attn.qkv.bias": [6], "layers.1.attn.out_proj.weight": [2, 2], "layers.1.attn.out_proj.bias": [2]}
+config = {"architectures": ["i3Model"], "model_type": "i3", "vocab_size": 3, "d_model": 2, "n_layers": 2, "n_heads": 1,
+          "max_seq_len": 2, "d_state": 1, "conv_layers": 1, "attn_layers": 1, "tokenizer_type": "chunk"}
+header, offset = {}, 0
+for name, shape in sizes.items():
+    nbytes = 4 * math.prod(shape)
+    header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + nbytes]}
+    offset += nbytes
+put("model_folder", "with_weights", json.dumps(config).encode() + b"\0" + safetensors(header, bytes(offset)))
+
+put("run_config", "some", '{"model": "i3-tiny", "steps": 300, "lr": 1e-3, "data": ["a.txt:0.6"], "resume": false}')
+put("run_config", "wrong", '{"stepz": 1, "lr": "fast", "batch_size": 1.5, "prompts": [1], "seed": 18446744073709551615}')
+
+put("run_state", "state", json.dumps({
+    "format": 1, "step": 500, "tokens": 512000, "best_eval_loss": 2.5, "gemm_plan": "", "data_key": "k",
+    "run_config": "{}", "files": {"config.json": {"bytes": 2, "hash": "0"}}}))
+
+put("chunk_vocab", "three", json.dumps(
+    {"chunk_to_idx": {"<UNK>": 0, "ab": 1, "\u00e9": 2}, "idx_to_chunk": {"0": "<UNK>", "1": "ab", "2": "\u00e9"},
+     "vocab_size": 3, "unk_token": "<UNK>", "unk_idx": 0}))
+put("chunk_vocab", "padded", '{"chunk_to_idx":{"?":0},"idx_to_chunk":{"0":"?"},"vocab_size":9,"unk_token":"?","more":[{}]}')
+
+put("documents", "marks", "one\n\ntwo\n<|endoftext|>\nthree\r\n<|endoftext|>\n")
+put("documents", "paragraphs", "\ufeffone\ntwo\n\n\u03a3\u03b1\u03a3 \u0130 \U0001f600\n")
+put("documents", "lines.jsonl", '{"text": "a\\u00e9\\ud83d\\ude00", "id": [1, {"text": null}]}\n\n{"id": 2.5, "text": "b"}\n')
+
+put("token_cache", "ids", b"\x01" + bytes([1, 0, 2, 0, 43, 1]))  # the target adds a footer
+put("token_cache", "too_large", b"\x01" + bytes([44, 1]))
+put("token_cache", "footer", b"\x00" + b"VIGORIDS" + bytes(56))
