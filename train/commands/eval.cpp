@@ -1,0 +1,179 @@
+// vigor eval: loss and perplexity on text; loss, logits and gradients for given ids.
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "autograd/engine.h"
+#include "autograd/variable.h"
+#include "tensor/file.h"
+#include "tensor/safetensors.h"
+#include "train/commands/common.h"
+#include "train/data/batches.h"
+#include "train/metrics/progress.h"
+
+namespace vigor {
+namespace {
+
+constexpr size_t kMaxIdsBytes = size_t{256} << 20;
+
+struct EvalCall {
+  std::string model;
+  ComputeOptions compute;
+  std::vector<std::string> data;
+  std::string cache_dir;
+  int64_t batch_size = 8;
+  int64_t seq_len = 0;  // 0: the model's max_seq_len
+  std::string ids_file, logits_file, gradients_file;
+  bool json = false;
+};
+
+struct EvalResult {
+  double loss = 0;
+  int64_t tokens = 0;  // that were predicted
+};
+
+// i32 [rows,length] at the front of a buffer.
+Tensor front(const Tensor& buffer, const EvaluationBatches::Size& size) {
+  const Shape sizes{size.rows, size.length};
+  return buffer.with_view({buffer.raw(), sizes, contiguous_strides(sizes), buffer.dtype(), buffer.device()});
+}
+
+EvalResult evaluate_text(const EvalCall& call, const ModelFolder& folder) {
+  const int64_t longest = folder.model->config().max_seq_len;
+  const int64_t T = call.seq_len > 0 ? call.seq_len : longest;
+  check(T <= longest, "eval: --seq-len {} is above the model's max_seq_len {}", T, longest);
+  const TokenCache cache(call.cache_dir.empty() ? default_cache_folder() : std::filesystem::path(call.cache_dir));
+  std::vector<SourceTokens> sources;
+  for (const DataSource& source : parse_data_sources(call.data))
+    sources.push_back(cache.open(source, *folder.tokenizer, HoldOut::none));
+  EvaluationBatches batches(train_streams(sources), call.batch_size, T);
+
+  const NoGrad no_grad;
+  const Tensor ids = empty({call.batch_size, T}, Dtype::i32), targets = empty_like(ids);
+  const auto values = [](const Tensor& x) { return std::span(x.data<int32_t>(), static_cast<size_t>(x.numel())); };
+  const bool terminal = isatty(STDERR_FILENO) != 0;
+  double total = 0;
+  EvalResult result;
+  while (const auto size = batches.next(values(ids), values(targets))) {
+    const int64_t tokens = size->rows * size->length;
+    total += static_cast<double>(folder.model->loss(front(ids, *size), front(targets, *size)).item<float>()) *
+             static_cast<double>(tokens);
+    result.tokens += tokens;
+    result.loss = total / static_cast<double>(result.tokens);
+    if (terminal)
+      fmt::print(stderr, "\r{} of {} tokens, loss {:.4f}\033[K", Progress::count(result.tokens),
+                 Progress::count(batches.token_count()), result.loss);
+  }
+  if (terminal) fmt::print(stderr, "\r\033[K");
+  return result;
+}
+
+// What follows each id of ids [B,T]; the last of a row has no successor: -1, which the loss leaves out.
+Tensor successors(const Tensor& ids) {
+  const int64_t T = ids.size(1);
+  const Tensor targets = empty_like(ids);
+  const int32_t* from = ids.data<int32_t>();
+  int32_t* to = targets.data<int32_t>();
+  for (int64_t i = 0; i < ids.numel(); ++i) to[i] = i % T == T - 1 ? -1 : from[i + 1];
+  return targets;
+}
+
+void save_gradients(LanguageModel& model, const Tensor& loss, const std::string& path) {
+  backward(loss);
+  model.parameters().complete_gradients();
+  std::vector<NamedView> gradients;
+  for (const ArenaSlot& slot : model.parameters().parameters())
+    gradients.push_back({slot.name, grad(slot.tensor).view()});
+  write_safetensors(path, gradients, {{"format", "pt"}});
+}
+
+EvalResult evaluate_ids(const EvalCall& call, LanguageModel& model) {
+  const std::string origin = "eval: " + call.ids_file;
+  const Tensor ids = parse_id_rows(read_text(call.ids_file, kMaxIdsBytes), origin, model.config().vocab_size);  // [B,T]
+  const int64_t B = ids.size(0), T = ids.size(1), longest = model.config().max_seq_len;
+  check(T >= 2 && T <= longest, "{}: rows must have 2 to {} ids (max_seq_len); got {}", origin, longest, T);
+
+  // The loss and its gradients come from the training path, which never holds the logits; these are computed apart.
+  const bool wants_gradients = !call.gradients_file.empty();
+  const GradMode mode(wants_gradients);
+  if (wants_gradients) model.parameters().allocate_gradients();
+  const Tensor loss = model.loss(ids, successors(ids));
+  const EvalResult result{loss.item<float>(), B * (T - 1)};
+  if (wants_gradients) save_gradients(model, loss, call.gradients_file);
+  if (!call.logits_file.empty()) {
+    const NoGrad no_grad;
+    const NamedView logits{"logits", model.logits(ids).view()};
+    write_safetensors(call.logits_file, std::span(&logits, 1));
+  }
+  return result;
+}
+
+void print_result(const EvalResult& result, bool json) {
+  const double perplexity = std::exp(result.loss);
+  if (json) {
+    const nlohmann::ordered_json object = {
+        {"loss", result.loss}, {"perplexity", perplexity}, {"tokens", result.tokens}};
+    write_standard_output(object.dump() + "\n");
+  } else {
+    write_standard_output(fmt::format("loss {:.4f}  perplexity {:.2f}  over {} tokens\n", result.loss, perplexity,
+                                      Progress::count(result.tokens)));
+  }
+}
+
+int run_eval(const EvalCall& call) {
+  const bool on_ids = !call.ids_file.empty();
+  if (on_ids != call.data.empty()) throw UsageError("eval: give either --data or --ids");
+  if (!on_ids && (!call.logits_file.empty() || !call.gradients_file.empty()))
+    throw UsageError("eval: --save-logits and --save-grads need --ids");
+  if (on_ids && call.seq_len > 0) throw UsageError("eval: --seq-len is for --data; the rows of --ids are taken whole");
+  if (!call.logits_file.empty() && call.logits_file == call.gradients_file)
+    throw UsageError("eval: --save-logits and --save-grads must name two files");
+  apply(call.compute, "eval");
+  const ModelFolder folder = open_model(call.model, "eval", !on_ids);
+  if (on_ids) print_result(evaluate_ids(call, *folder.model), true);
+  else print_result(evaluate_text(call, folder), call.json);
+  return 0;
+}
+
+}  // namespace
+
+void add_eval_command(CLI::App& app, CommandRun& run) {
+  CLI::App* command = app.add_subcommand("eval", "loss and perplexity on text; logits and gradients for ids");
+  auto call = std::make_shared<EvalCall>();
+  command->add_option("--model", call->model, "model folder, or the --out of a training run")
+      ->required()
+      ->group("Model");
+  command
+      ->add_option("--data", call->data,
+                   ".txt, .jsonl or a folder; may be repeated. Every token but the first is "
+                   "predicted once, in windows that do not overlap")
+      ->group("On text");
+  command->add_option("--seq-len", call->seq_len, "tokens in a window; default: the model's max_seq_len")
+      ->check(CLI::Range(int64_t{1}, int64_t{10'000'000}))
+      ->group("On text");
+  command->add_option("--batch-size", call->batch_size, "windows computed at once")
+      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000}))
+      ->capture_default_str()
+      ->group("On text");
+  command->add_option("--cache-dir", call->cache_dir, "where tokenised text is kept; default: ~/.cache/vigor")
+      ->group("On text");
+  command->add_option("--ids", call->ids_file, "JSON file [B][T] of ids: mean loss of positions 0..T-2; prints JSON")
+      ->group("On ids");
+  command->add_option("--save-logits", call->logits_file, "write `logits` [B,T,V] as safetensors")->group("On ids");
+  command->add_option("--save-grads", call->gradients_file, "write the gradient of every parameter, by its name")
+      ->group("On ids");
+  command->add_flag("--json", call->json, "print {\"loss\", \"perplexity\", \"tokens\"}")->group("Run");
+  add_compute_options(*command, call->compute);
+  command->footer(
+      "Examples:\n"
+      "  vigor eval --model runs/demo --data held-out.txt\n"
+      "  vigor eval --model runs/i3-80m --data chat.jsonl --seq-len 128 --json\n"
+      "  vigor eval --model runs/demo --ids ids.json --save-logits logits.safetensors --save-grads grads.safetensors");
+  command->callback([call, &run] { run = [call] { return run_eval(*call); }; });
+}
+
+}  // namespace vigor

@@ -1,0 +1,207 @@
+// vigor generate: continues a prompt, or every line that is typed when there is none.
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "models/generation.h"
+#include "tensor/check.h"
+#include "train/commands/common.h"
+#include "train/stop_signal.h"
+
+namespace vigor {
+namespace {
+
+struct GenerateCall {
+  std::string model;
+  ComputeOptions compute;
+  std::string prompt;
+  bool interactive = false;
+  std::string window = "half";
+  GenerateOptions options;
+  bool stats = false;
+  bool json = false;
+};
+
+struct Answer {
+  std::string text;
+  size_t prompt_tokens = 0, tokens = 0;
+  double prompt_seconds = 0;  // until the first token was there
+  double seconds = 0;         // of all tokens after the first
+  bool stopped = false;       // by Ctrl-C or SIGTERM
+
+  double tokens_per_s() const { return tokens > 1 ? static_cast<double>(tokens - 1) / std::max(seconds, 1e-9) : 0; }
+};
+
+void announce_window(int64_t max_seq_len, Window window) {
+  if (window == Window::half)
+    fmt::print(
+        stderr,
+        "\nvigor: the text has outgrown the model's {} tokens; it goes on from the last {} (--window exact: {})\n",
+        max_seq_len, max_seq_len / 2, "always from as many as fit, much slower");
+  else
+    fmt::print(stderr,
+               "\nvigor: the text has outgrown the model's {} tokens; each further token reads the last {} again\n",
+               max_seq_len, max_seq_len);
+}
+
+// Continues one prompt; `on_text` gets the text piece by piece, in whole characters.
+Answer continue_prompt(const ModelFolder& folder, const std::string& prompt, const GenerateOptions& options,
+                       const std::function<void(const std::string&)>& on_text) {
+  using Clock = std::chrono::steady_clock;
+  const StopSignal stop;
+  Answer answer;
+  StreamDecoder decoder(*folder.tokenizer);
+  const std::vector<int32_t> ids = folder.tokenizer->encode(prompt);
+  check(!ids.empty(), "generate: the prompt must have at least one token; got none");
+  const auto emit = [&](const std::string& piece) {
+    answer.text += piece;
+    if (!piece.empty()) on_text(piece);
+  };
+  const Clock::time_point start = Clock::now();
+  Clock::time_point first = start;
+  const auto on_token = [&](int64_t, int32_t id) {
+    if (++answer.tokens == 1) first = Clock::now();
+    emit(decoder.push(id));
+    return !StopSignal::requested();
+  };
+  generate(*folder.model, {ids}, options, on_token, [&](int64_t longest) { announce_window(longest, options.window); });
+  answer.seconds = std::chrono::duration<double>(Clock::now() - first).count();
+  answer.prompt_seconds = std::chrono::duration<double>(first - start).count();
+  answer.prompt_tokens = ids.size();
+  answer.stopped = StopSignal::requested();
+  emit(decoder.finish());
+  return answer;
+}
+
+void print_json(const std::string& prompt, const Answer& answer) {
+  using Json = nlohmann::ordered_json;
+  const Json result = {{"prompt", prompt},
+                       {"text", answer.text},
+                       {"prompt_tokens", answer.prompt_tokens},
+                       {"tokens", answer.tokens},
+                       {"prompt_seconds", answer.prompt_seconds},
+                       {"seconds", answer.seconds},
+                       {"tokens_per_s", answer.tokens_per_s()}};
+  write_standard_output(result.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+// `echo`: the prompt is printed before its continuation, so that the two read as one text.
+Answer answer_prompt(const GenerateCall& call, const ModelFolder& folder, const std::string& prompt,
+                     const GenerateOptions& options, bool echo) {
+  if (echo && !call.json) write_standard_output(prompt);
+  const Answer answer = continue_prompt(folder, prompt, options, [&](const std::string& piece) {
+    if (!call.json) write_standard_output(piece);
+  });
+  if (call.json) print_json(prompt, answer);
+  else write_standard_output("\n");
+  if (call.stats)
+    fmt::print(stderr, "prompt: {} tokens, first token after {:.3f} s; generated: {} tokens, {:.1f} tokens/s\n",
+               answer.prompt_tokens, answer.prompt_seconds, answer.tokens, answer.tokens_per_s());
+  return answer;
+}
+
+// Every line of standard input is a prompt of its own. On a terminal, Ctrl-C ends an answer, and the program when it
+// waits for a line; Ctrl-D (the end of the input) ends the program.
+int answer_lines(const GenerateCall& call, const ModelFolder& folder) {
+  const bool terminal = isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0;
+  if (terminal)
+    fmt::print(stderr,
+               "Type the beginning of a text; the model goes on from there. Ctrl-C stops an answer, Ctrl-D ends.\n");
+  GenerateOptions options = call.options;
+  for (std::string line;;) {
+    if (terminal) write_standard_output("> ");
+    if (!std::getline(std::cin, line)) break;
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    const Answer answer = answer_prompt(call, folder, line, options, !terminal);
+    if (answer.stopped && !terminal) return 130;
+    ++options.seed;  // the same line again is answered anew
+  }
+  if (terminal) write_standard_output("\n");
+  return 0;
+}
+
+int run_generate(const GenerateCall& call) {
+  if (!call.interactive && call.prompt.empty()) throw UsageError("generate: --prompt must not be empty");
+  apply(call.compute, "generate");
+  const ModelFolder folder = open_model(call.model, "generate", true);
+  GenerateCall complete = call;
+  complete.options.window = call.window == "exact" ? Window::exact : Window::half;
+  complete.options.end_id = folder.tokenizer->end_id();
+  if (call.interactive) return answer_lines(complete, folder);
+  return answer_prompt(complete, folder, call.prompt, complete.options, true).stopped ? 130 : 0;
+}
+
+void add_sampling_options(CLI::App& command, GenerateOptions& options) {
+  const char* group = "Sampling";
+  auto* temperature =
+      command.add_option("--temperature", options.sampling.temperature, "above 1 bolder, below 1 safer")
+          ->check(CLI::Range(1e-3, 1e3))
+          ->capture_default_str()
+          ->group(group);
+  auto* top_k = command.add_option("--top-k", options.sampling.top_k, "choose among the k likeliest tokens; 0: all")
+                    ->check(CLI::Range(0, 100'000'000))
+                    ->capture_default_str()
+                    ->group(group);
+  auto* top_p =
+      command.add_option("--top-p", options.sampling.top_p, "and among those that make up this probability; 1: all")
+          ->check(CLI::Range(1e-6, 1.0))
+          ->capture_default_str()
+          ->group(group);
+  command.add_flag("--greedy", options.sampling.greedy, "always the likeliest token")
+      ->excludes(temperature)
+      ->excludes(top_k)
+      ->excludes(top_p)
+      ->group(group);
+  command.add_option("--seed", options.seed, "the same seed gives the same text")->capture_default_str()->group(group);
+}
+
+}  // namespace
+
+void add_generate_command(CLI::App& app, CommandRun& run) {
+  CLI::App* command = app.add_subcommand("generate", "continue a prompt, or talk with a model");
+  auto call = std::make_shared<GenerateCall>();
+  call->options.max_new_tokens = 200;
+  call->options.sampling.temperature = 0.8f;
+  call->options.sampling.top_k = 40;
+  command->add_option("--model", call->model, "model folder, or the --out of a training run")
+      ->required()
+      ->group("Model");
+  command->add_option("--prompt", call->prompt, "text to continue; without it, every line that is typed is continued")
+      ->group("Text");
+  command->add_option("--max-new-tokens", call->options.max_new_tokens, "length of the continuation")
+      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}))
+      ->capture_default_str()
+      ->group("Text");
+  command
+      ->add_option("--window", call->window,
+                   "past the model's longest sequence: half goes on from its last half, exact recomputes all of it for "
+                   "each token")
+      ->check(CLI::IsMember({"half", "exact"}))
+      ->capture_default_str()
+      ->group("Text");
+  add_sampling_options(*command, call->options);
+  command->add_flag("--stats", call->stats, "tokens/s on standard error at the end")->group("Run");
+  command->add_flag("--json", call->json, "one JSON object a prompt, at its end, instead of text as it comes")
+      ->group("Run");
+  add_compute_options(*command, call->compute);
+  command->footer(
+      "Prints the prompt and its continuation as it comes. Without --prompt, lines are read from standard input, each "
+      "a\n"
+      "prompt of its own; on a terminal Ctrl-C stops an answer and Ctrl-D ends.\n"
+      "Examples:\n"
+      "  vigor generate --model runs/demo\n"
+      "  vigor generate --model runs/demo --prompt \"once upon a time\" --max-new-tokens 100\n"
+      "  vigor generate --model runs/i3-80m --prompt \"user: hello\" --temperature 0.8 --top-k 40 --seed 7 --stats");
+  command->callback([command, call, &run] {
+    call->interactive = command->count("--prompt") == 0;
+    run = [call] { return run_generate(*call); };
+  });
+}
+
+}  // namespace vigor
