@@ -1,0 +1,16 @@
+#pragma once
+#include "tensor/tensor.h"
+
+namespace vigor {
+
+struct ClassTargets {
+  Tensor ids;           // [N] i64, contiguous
+  int64_t counted = 0;  // those that are not ignore_index
+};
+
+// Checks targets [N] against the number of classes. Throws std::invalid_argument naming `op` and the first index that
+// does not fit.
+ClassTargets class_targets(const char* op, const Tensor& targets, int64_t tokens, int64_t classes,
+                           int64_t ignore_index);
+
+}  // namespace vigor

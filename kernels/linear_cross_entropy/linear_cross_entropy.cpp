@@ -1,0 +1,163 @@
+#include "kernels/linear_cross_entropy/linear_cross_entropy.h"
+
+#include <algorithm>
+
+#include "kernels/arguments.h"
+#include "kernels/cross_entropy/class_targets.h"
+#include "kernels/cross_entropy/cross_entropy_kernels.h"
+#include "kernels/linear_cross_entropy/linear_cross_entropy_kernels.h"
+#include "tensor/op_scope.h"
+#include "tensor/primitives.h"
+
+namespace vigor {
+namespace {
+
+// Each chunk reads the whole weight and, with gradients, reads and writes all of dW: the larger the chunk, the smaller
+// that share of the time. Beyond this many logits (64 MB in f32) nothing more is gained.
+constexpr int64_t kChunkLogits = int64_t{1} << 24;
+constexpr int64_t kFewestTokens = 16;
+
+// Tokens in a chunk: the fewest chunks within the limit, all of about one size.
+int64_t chunk_tokens(int64_t N, int64_t V) {
+  const int64_t most = std::max(kFewestTokens, kChunkLogits / V);
+  const int64_t chunks = (N + most - 1) / most;
+  return (N + chunks - 1) / chunks;
+}
+
+struct LinearCrossEntropyNode : Node {
+  LinearCrossEntropyNode() : Node("linear_cross_entropy") {}
+  SavedTensor dx{this, "dx/dloss"}, dweight{this, "dweight/dloss"}, dbias{this, "dbias/dloss"};
+  Dtype x_dtype = Dtype::f32, weight_dtype = Dtype::f32, bias_dtype = Dtype::f32;
+
+  void backward(Backward& b) override {
+    const Tensor& dloss = b.grad();
+    OpScope scope("linear_cross_entropy_backward", {&dloss, &dx.peek(), &dweight.peek(), &dbias.peek()});
+    hand_over(b, 0, dx, x_dtype, dloss);
+    hand_over(b, 1, dweight, weight_dtype, dloss);
+    hand_over(b, 2, dbias, bias_dtype, dloss);
+    scope.done({});
+  }
+
+ private:
+  // Scales a saved gradient by dloss into the gradient buffer of the leaf, or in place when there is none.
+  void hand_over(Backward& b, int input, SavedTensor& saved, Dtype dtype, const Tensor& dloss) {
+    if (!b.needs(input)) return;
+    Tensor gradient = saved.get();
+    saved.release();
+    const Tensor& leaf = edges()[static_cast<size_t>(input)].leaf;
+    const bool in_place = gradient.dtype() == dtype && !(leaf.defined() && grad(leaf).defined());
+    const Backward::Target target =
+        in_place ? Backward::Target{gradient} : b.target(input, gradient.shape(), dtype, gradient.device());
+    switch (gradient.device().kind) {
+      case DeviceKind::cpu:
+        scaled_gradient_cpu(gradient_view(target), gradient, dloss);
+        break;
+      case DeviceKind::cuda:
+        unsupported_device("linear_cross_entropy_backward", gradient.device());
+    }
+    gradient = Tensor();  // the engine takes memory over only from its last owner
+    b.set(input, target);
+  }
+};
+
+void check_arguments(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  check(x.defined() && weight.defined(), "linear_cross_entropy: x and weight must be tensors; got an undefined one");
+  if (!is_computed(x.dtype()) || x.rank() != 2 || x.numel() == 0)
+    fail("linear_cross_entropy: x must be [N,d] in f32, f64 or bf16, neither of them 0; got {}", describe(x));
+  if (weight.rank() != 2 || weight.size(0) == 0 || weight.size(1) != x.size(1) || !fits_beside(weight, x) ||
+      weight.device() != x.device())
+    fail("linear_cross_entropy: weight must be [V,d] with d={} in the dtype of x, or f32 beside bf16; got {} (x is {})",
+         x.size(1), describe(weight), describe(x));
+  if (bias.defined() &&
+      (!(bias.shape() == Shape{weight.size(0)}) || !fits_beside(bias, x) || bias.device() != x.device()))
+    fail("linear_cross_entropy: bias must be [V]=[{}] in the dtype of x, or f32 beside bf16; got {} (x is {})",
+         weight.size(0), describe(bias), describe(x));
+}
+
+struct Result {
+  Tensor losses;           // [N]
+  double loss_weight = 0;  // 1 / counted
+  Tensor dx, dw, dbias;    // for dloss = 1
+};
+
+// Which of the gradients are wanted.
+struct Wanted {
+  bool x = false, weight = false, bias = false;
+};
+
+Result compute(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& targets, int64_t ignore_index,
+               Wanted wanted) {
+  const int64_t N = x.size(0), V = weight.size(0);
+  const ClassTargets classes = class_targets("linear_cross_entropy", targets, N, V, ignore_index);
+  const Dtype dtype = x.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32;
+  const Device device = x.device();
+  const Tensor in = contiguous_values(x), w = contiguous_values(weight);
+  Tensor b = contiguous_values(bias);
+  if (b.defined() && b.dtype() != dtype) {
+    b = empty(bias.shape(), dtype, device);
+    copy(b, bias);
+  }
+  Result r;
+  r.losses = empty({N}, dtype, device);
+  r.loss_weight = classes.counted > 0 ? 1.0 / static_cast<double>(classes.counted) : 0.0;
+  if (wanted.x) r.dx = empty(x.shape(), dtype, device);
+  if (wanted.weight) r.dw = empty(weight.shape(), dtype, device);
+  if (wanted.bias) r.dbias = empty(bias.shape(), dtype, device);
+  const Tensor logits = empty({chunk_tokens(N, V), V}, dtype, device);
+  switch (device.kind) {
+    case DeviceKind::cpu:
+      linear_cross_entropy_cpu({in, w, view_or_none(b), classes.ids, ignore_index, r.loss_weight, logits, r.losses,
+                                view_or_none(r.dx), view_or_none(r.dw), view_or_none(r.dbias)});
+      break;
+    case DeviceKind::cuda:
+      unsupported_device("linear_cross_entropy", device);
+  }
+  return r;
+}
+
+double product_flops(const Tensor& x, const Tensor& weight) {
+  return 2.0 * static_cast<double>(x.numel()) * static_cast<double>(weight.size(0));
+}
+
+}  // namespace
+
+Tensor linear_cross_entropy(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& targets,
+                            int64_t ignore_index) {
+  check_arguments(x, weight, bias);
+  const auto node = record<LinearCrossEntropyNode>({&x, &weight, &bias});
+  Wanted wanted;
+  if (node) wanted = {node->edges()[0].wanted(), node->edges()[1].wanted(), node->edges()[2].wanted()};
+  OpScope scope("linear_cross_entropy", {&x, &weight, &bias, &targets},
+                product_flops(x, weight) * (1 + (wanted.x ? 1 : 0) + (wanted.weight ? 1 : 0)));
+  const Result r = compute(x, weight, bias, targets, ignore_index, wanted);
+  const Tensor loss = empty({}, r.losses.dtype(), x.device());
+  switch (x.device().kind) {
+    case DeviceKind::cpu:
+      weighted_loss_cpu(loss, r.losses, r.loss_weight);
+      break;
+    case DeviceKind::cuda:
+      unsupported_device("linear_cross_entropy", x.device());
+  }
+  if (node) {
+    node->dx.save(r.dx);
+    node->dweight.save(r.dw);
+    node->dbias.save(r.dbias);
+    node->x_dtype = x.dtype();
+    node->weight_dtype = weight.dtype();
+    if (bias.defined()) node->bias_dtype = bias.dtype();
+    node->attach({&loss});
+  }
+  scope.done({&loss});
+  return loss;
+}
+
+Tensor linear_cross_entropy_per_token(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& targets,
+                                      int64_t ignore_index) {
+  check_arguments(x, weight, bias);
+  OpScope scope("linear_cross_entropy", {&x, &weight, &bias, &targets}, product_flops(x, weight));
+  const Tensor losses = compute(x, weight, bias, targets, ignore_index, {}).losses;
+  scope.done({&losses});
+  return losses;
+}
+
+}  // namespace vigor

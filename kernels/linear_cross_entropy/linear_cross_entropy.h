@@ -1,0 +1,38 @@
+#pragma once
+// The head of a language model in one operation: projection to the vocabulary, softmax and cross-entropy, over chunks
+// of tokens so that the logits [N,V] never exist as a whole.
+//
+//   forward    logits = x W^T + bias                     for the tokens of one chunk
+//              loss = sum_i (lse_i - logits[i,targets_i]) / counted       tokens with targets_i == ignore_index left
+//              out
+//   backward   dlogits = dloss (softmax(logits) - onehot(targets)) / counted
+//              dx = dlogits W     dW = dlogits^T x     dbias = sum_i dlogits_i
+//
+//   x          [N,d]  f32, f64 or bf16, any strides
+//   weight W   [V,d]  dtype of x, or f32 beside bf16
+//   bias       [V]    likewise; may be undefined
+//   targets    [N]    i32 or i64, each in 0 .. V-1 or ignore_index
+//   loss       []     f32; f64 beside f64. 0 when no token counts
+//
+// When gradients are recorded, the forward pass computes them too, for dloss = 1, while the chunk's logits are at
+// hand; backward only scales them. Keeping nothing and recomputing the logits in backward would cost a fourth product
+// of N V d beside the three: a third more time, against one array of the size of the weight.
+//
+// computed   logits and all sums in f32 (f64 for f64), the mean of the losses in f64
+// saved      dx [N,d], dW [V,d] and dbias [V], each if wanted, in f32 (f64): 4 (N d + V d + V) bytes. A leaf without a
+//            gradient buffer takes over the memory of dW; x and weight are not kept.
+// scratch    the logits of one chunk, at most 64 MB or 16 tokens
+#include "tensor/tensor.h"
+
+namespace vigor {
+
+// Differentiable in x, weight and bias. Throws std::invalid_argument for other shapes or dtypes, and for a target out
+// of range, naming its index.
+Tensor linear_cross_entropy(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& targets,
+                            int64_t ignore_index = -1);
+
+// The loss of each token, [N], 0 where ignored: for evaluation, without gradients.
+Tensor linear_cross_entropy_per_token(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& targets,
+                                      int64_t ignore_index = -1);
+
+}  // namespace vigor
