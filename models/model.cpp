@@ -5,7 +5,7 @@
 #include <stdexcept>
 
 #include "autograd/variable.h"
-#include "kernels/cross_entropy/cross_entropy.h"
+#include "kernels/linear_cross_entropy/linear_cross_entropy.h"
 #include "kernels/index/index.h"
 #include "kernels/linear/linear.h"
 #include "kernels/views/views.h"

@@ -93,3 +93,6 @@ put("documents", "lines.jsonl", '{"text": "a\\u00e9\\ud83d\\ude00", "id": [1, {"
 put("token_cache", "ids", b"\x01" + bytes([1, 0, 2, 0, 43, 1]))  # the target adds a footer
 put("token_cache", "too_large", b"\x01" + bytes([44, 1]))
 put("token_cache", "footer", b"\x00" + b"VIGORIDS" + bytes(56))
+
+for case in ["interleaved", "low_rank", "pickled_prefixed"]:
+    put("config", case, (here.parent / "fixtures" / "i3" / case / "config.json").read_bytes())
