@@ -106,6 +106,8 @@ int main(int argc, char** argv) {
     return 1;
   }
   run("");
+  run(std::string(100000, '['));  // deep nesting, for readers that recurse
+  run("{\"a\":" + std::string(100000, '[') + std::string(100000, ']') + "}");
   for (const std::string& seed : seeds) run(seed);
   Mutator mutator(seeds);
   const long count = std::atol(argv[2]);

@@ -6,14 +6,15 @@
 
 namespace {
 
-// The input with the checksum that a writer would have given it, or as it is when that cannot be done.
+// The input with the checksum that a writer would have given it; a wrong one where that cannot be found out.
 std::string with_checksum(std::string_view input) {
   using Json = nlohmann::ordered_json;
-  constexpr int kMaxDepth = 50;  // what nests deeper goes in as it is
+  constexpr int kMaxDepth = 50;  // computing the checksum recurses
   bool shallow = true;
   const auto limit = [&](int depth, Json::parse_event_t, Json&) { return shallow = shallow && depth < kMaxDepth; };
   Json object = Json::parse(input, limit, false);
-  if (!shallow || !object.is_object()) return std::string(input);
+  if (!shallow) return "{\"checksum\":\"\"," + std::string(input.substr(1));
+  if (!object.is_object()) return std::string(input);
   object.erase("checksum");
   object["checksum"] = fmt::format("{:016x}", vigor::content_hash(object.dump()));
   return object.dump();
