@@ -121,8 +121,8 @@ void Engine::run_node(Node& node) {
   std::vector<Tensor> output_gradients = std::move(node.gradients_);
   node.gradients_.clear();
   Backward b(node, output_gradients);
-  const bool any = std::any_of(output_gradients.begin(), output_gradients.end(),
-                               [](const Tensor& g) { return g.defined(); });
+  const bool any =
+      std::any_of(output_gradients.begin(), output_gradients.end(), [](const Tensor& g) { return g.defined(); });
   if (any) {
     node.backward(b);
     if (anomaly_mode()) check_gradients(node, b);
@@ -193,7 +193,8 @@ void backward(const Tensor& loss) {
 void backward(std::span<const Tensor> roots, std::span<const Tensor> gradients) {
   check(roots.size() == gradients.size(), "backward: {} roots with {} gradients", roots.size(), gradients.size());
   for (size_t i = 0; i < roots.size(); ++i)
-    if (gradients[i].defined() && (!(gradients[i].shape() == roots[i].shape()) || gradients[i].dtype() != roots[i].dtype()))
+    if (gradients[i].defined() &&
+        (!(gradients[i].shape() == roots[i].shape()) || gradients[i].dtype() != roots[i].dtype()))
       fail("backward: gradient {} must be like its root {}; got {}", i, describe(roots[i]), describe(gradients[i]));
   Engine().run(roots, gradients);
 }

@@ -71,9 +71,9 @@ GradientCheckReport gradient_check(const TensorFunction& f, std::span<const Tens
       const double error = difference <= allowed || difference > allowed ? difference / allowed : INFINITY;
       if (error <= report.worst_error) continue;
       report.worst_error = error;
-      report.message = fmt::format("input {} {} element {}: analytic {:.9g}, numeric {:.9g}, absolute {:.3g}, relative {:.3g}",
-                                   n, to_string(leaf.shape()), i, found, numeric, difference,
-                                   difference / std::max(std::fabs(numeric), 1e-300));
+      report.message = fmt::format(
+          "input {} {} element {}: analytic {:.9g}, numeric {:.9g}, absolute {:.3g}, relative {:.3g}", n,
+          to_string(leaf.shape()), i, found, numeric, difference, difference / std::max(std::fabs(numeric), 1e-300));
     }
   }
   report.ok = report.worst_error <= 1.0;

@@ -11,10 +11,10 @@
 namespace vigor {
 
 struct GradientCheckOptions {
-  double step = 1e-6;        // h in (f(x+h) - f(x-h)) / 2h, scaled by max(1, |x|)
-  double atol = 1e-7;        // passes when |analytic - numeric| <= atol + rtol * |numeric|
+  double step = 1e-6;  // h in (f(x+h) - f(x-h)) / 2h, scaled by max(1, |x|)
+  double atol = 1e-7;  // passes when |analytic - numeric| <= atol + rtol * |numeric|
   double rtol = 1e-5;
-  uint64_t seed = 1;         // of the random weights that make one number out of all outputs
+  uint64_t seed = 1;  // of the random weights that make one number out of all outputs
 };
 
 struct GradientCheckReport {

@@ -53,7 +53,8 @@ std::string graph_text(const Tensor& result) {
       out += fmt::format(" {} {}", to_string(output.shape), name_of(output.dtype));
     out += "  saves:";
     for (const SavedTensor* saved : node->saved())
-      if (saved->defined()) out += fmt::format(" {} {} ({} B)", saved->name(), to_string(saved->peek().shape()), saved->peek().nbytes());
+      if (saved->defined())
+        out += fmt::format(" {} {} ({} B)", saved->name(), to_string(saved->peek().shape()), saved->peek().nbytes());
     out += '\n';
   }
   return out;

@@ -19,9 +19,9 @@ const Tensor& SavedTensor::get() const {
   if (owner_->released())
     throw std::logic_error(owner_->label() + ": its saved tensors were freed by an earlier backward");
   if (tensor_.defined() && tensor_.storage()->version() != version_)
-    throw std::logic_error(fmt::format(
-        "{}: saved tensor '{}' was written in place after it was saved (version {}, saved at {})", owner_->label(),
-        name_, tensor_.storage()->version(), version_));
+    throw std::logic_error(
+        fmt::format("{}: saved tensor '{}' was written in place after it was saved (version {}, saved at {})",
+                    owner_->label(), name_, tensor_.storage()->version(), version_));
   return tensor_;
 }
 
@@ -104,7 +104,9 @@ Tensor Backward::grad_or_zeros(int output) const {
   return zeros(info.shape, info.dtype, info.device);
 }
 
-void Backward::set(int input, Tensor gradient) { gradients_[static_cast<size_t>(input)] = {std::move(gradient), false}; }
+void Backward::set(int input, Tensor gradient) {
+  gradients_[static_cast<size_t>(input)] = {std::move(gradient), false};
+}
 
 Backward::Target Backward::target(int input, const Shape& shape, Dtype dtype, Device device) {
   const Tensor& leaf = node_.edges()[static_cast<size_t>(input)].leaf;

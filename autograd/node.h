@@ -40,8 +40,8 @@ class SavedTensor {
   SavedTensor(const SavedTensor&) = delete;
   SavedTensor& operator=(const SavedTensor&) = delete;
 
-  void save(const Tensor& x);      // undefined tensors are fine
-  const Tensor& get() const;       // throws std::logic_error if written since, or released
+  void save(const Tensor& x);  // undefined tensors are fine
+  const Tensor& get() const;   // throws std::logic_error if written since, or released
   bool defined() const { return tensor_.defined(); }
   const char* name() const { return name_; }
   const Tensor& peek() const { return tensor_; }  // for reports: no checks
@@ -73,7 +73,7 @@ class Node : public std::enable_shared_from_this<Node> {
   virtual void backward(Backward& b) = 0;
 
   const char* name() const { return name_; }
-  std::string label() const;  // name and number, for messages: "linear #41"
+  std::string label() const;                       // name and number, for messages: "linear #41"
   uint64_t sequence() const { return sequence_; }  // creation order: inputs come before the results they are used for
   const std::vector<Edge>& edges() const { return edges_; }
   const std::vector<SavedTensor*>& saved() const { return saved_; }

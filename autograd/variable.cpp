@@ -25,7 +25,8 @@ Tensor set_requires_grad(const Tensor& x, bool wanted) {
     fail("set_requires_grad: only floating-point tensors have gradients; got {}", describe(x));
   Variable& v = make_variable(x);
   if (v.node != nullptr)
-    throw std::logic_error("set_requires_grad: this tensor is the result of " + v.node->label() + "; detach() it first");
+    throw std::logic_error("set_requires_grad: this tensor is the result of " + v.node->label() +
+                           "; detach() it first");
   v.leaf_wanted = wanted;
   return x;
 }

@@ -54,17 +54,17 @@ struct NoGrad : GradMode {
 
 // ---- the slot itself; for the engine ----
 struct Variable : AutogradSlot {
-  bool leaf_wanted = false;        // a leaf that wants a gradient
-  bool grad_is_zero = false;       // `gradient` is a buffer with old contents that count as zero
-  int pending = 0;                 // engine: contributions still to come in this backward
-  uint64_t visited = 0;            // engine: the run that counted `pending`
+  bool leaf_wanted = false;   // a leaf that wants a gradient
+  bool grad_is_zero = false;  // `gradient` is a buffer with old contents that count as zero
+  int pending = 0;            // engine: contributions still to come in this backward
+  uint64_t visited = 0;       // engine: the run that counted `pending`
   Tensor gradient;
   std::string name;
   std::function<void(const Tensor&)> ready_hook;
-  std::shared_ptr<Node> node;      // the operation that made this tensor, and
-  int output = 0;                  // which of its outputs it is
+  std::shared_ptr<Node> node;  // the operation that made this tensor, and
+  int output = 0;              // which of its outputs it is
 };
-Variable* variable_of(const Tensor& x);      // nullptr when x has no slot
-Variable& make_variable(const Tensor& x);    // creates the slot if needed
+Variable* variable_of(const Tensor& x);    // nullptr when x has no slot
+Variable& make_variable(const Tensor& x);  // creates the slot if needed
 
 }  // namespace vigor

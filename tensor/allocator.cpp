@@ -27,8 +27,8 @@ namespace {
 
 constexpr size_t kAlignment = 64;
 constexpr size_t kHugePage = size_t{2} << 20;
-constexpr size_t kSmallLimit = size_t{64} << 10;   // larger requests are cut from segments
-constexpr size_t kSegmentBytes = size_t{32} << 20; // of a segment that several requests share
+constexpr size_t kSmallLimit = size_t{64} << 10;    // larger requests are cut from segments
+constexpr size_t kSegmentBytes = size_t{32} << 20;  // of a segment that several requests share
 
 size_t round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
@@ -94,15 +94,15 @@ struct Allocator::State {
   mutable std::mutex mutex;
   AllocatorStats stats;
   std::set<Block*, BySize> free_blocks;
-  std::vector<Bin> bins;                       // sorted by nbytes
+  std::vector<Bin> bins;  // sorted by nbytes
   std::vector<Segment> segments;
   std::vector<std::unique_ptr<Block[]>> slabs;  // the Block records of bins
 
   Block* segment(size_t nbytes) {
     void* data = system->reserve(nbytes);
     if (data == nullptr)
-      throw std::runtime_error(fmt::format("out of memory: {} MB more were needed, {} MB are in use",
-                                           nbytes >> 20, stats.current_bytes >> 20));
+      throw std::runtime_error(fmt::format("out of memory: {} MB more were needed, {} MB are in use", nbytes >> 20,
+                                           stats.current_bytes >> 20));
     stats.reserved_bytes += nbytes;
     ++stats.system_requests;
     auto* block = new Block{static_cast<std::byte*>(data), nbytes, true, false, nullptr, nullptr};

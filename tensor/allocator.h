@@ -11,10 +11,10 @@
 namespace vigor {
 
 struct AllocatorStats {
-  size_t current_bytes = 0;     // in use by tensors now
-  size_t peak_bytes = 0;        // highest current_bytes since reset_peak()
-  size_t reserved_bytes = 0;    // held from the system
-  uint64_t system_requests = 0; // how often the system was asked for memory: constant in steady state
+  size_t current_bytes = 0;      // in use by tensors now
+  size_t peak_bytes = 0;         // highest current_bytes since reset_peak()
+  size_t reserved_bytes = 0;     // held from the system
+  uint64_t system_requests = 0;  // how often the system was asked for memory: constant in steady state
 };
 
 class Allocator {

@@ -15,7 +15,8 @@ namespace vigor {
 // arguments are evaluated: pass cheap ones (sizes, or describe() inside an explicit `if`).
 template <class... Args>
 inline void check(bool ok, fmt::format_string<Args...> text, Args&&... args) {
-  if (!ok) [[unlikely]] throw std::invalid_argument(fmt::format(text, std::forward<Args>(args)...));
+  if (!ok) [[unlikely]]
+    throw std::invalid_argument(fmt::format(text, std::forward<Args>(args)...));
 }
 
 template <class... Args>

@@ -26,20 +26,41 @@ struct f16 {
   static float to_float(uint16_t bits);
 };
 
-size_t size_of(Dtype dtype);        // bytes of one element
-const char* name_of(Dtype dtype);   // "f32", "bf16", ...
-bool is_floating(Dtype dtype);      // f32, f64, bf16, f16
+size_t size_of(Dtype dtype);                                  // bytes of one element
+const char* name_of(Dtype dtype);                             // "f32", "bf16", ...
+bool is_floating(Dtype dtype);                                // f32, f64, bf16, f16
 std::optional<Dtype> dtype_from_name(std::string_view name);  // accepts our names and "float32", "bfloat16", ...
 
 template <class T>
 struct DtypeOf;
-template <> struct DtypeOf<float> { static constexpr Dtype value = Dtype::f32; };
-template <> struct DtypeOf<double> { static constexpr Dtype value = Dtype::f64; };
-template <> struct DtypeOf<bf16> { static constexpr Dtype value = Dtype::bf16; };
-template <> struct DtypeOf<f16> { static constexpr Dtype value = Dtype::f16; };
-template <> struct DtypeOf<int32_t> { static constexpr Dtype value = Dtype::i32; };
-template <> struct DtypeOf<int64_t> { static constexpr Dtype value = Dtype::i64; };
-template <> struct DtypeOf<uint8_t> { static constexpr Dtype value = Dtype::u8; };
+template <>
+struct DtypeOf<float> {
+  static constexpr Dtype value = Dtype::f32;
+};
+template <>
+struct DtypeOf<double> {
+  static constexpr Dtype value = Dtype::f64;
+};
+template <>
+struct DtypeOf<bf16> {
+  static constexpr Dtype value = Dtype::bf16;
+};
+template <>
+struct DtypeOf<f16> {
+  static constexpr Dtype value = Dtype::f16;
+};
+template <>
+struct DtypeOf<int32_t> {
+  static constexpr Dtype value = Dtype::i32;
+};
+template <>
+struct DtypeOf<int64_t> {
+  static constexpr Dtype value = Dtype::i64;
+};
+template <>
+struct DtypeOf<uint8_t> {
+  static constexpr Dtype value = Dtype::u8;
+};
 template <class T>
 inline constexpr Dtype dtype_of = DtypeOf<T>::value;
 
@@ -53,23 +74,34 @@ using Accumulator = std::conditional_t<std::is_same_v<T, bf16> || std::is_same_v
 template <class F>
 decltype(auto) visit_float(Dtype dtype, const char* op, F&& f) {
   switch (dtype) {
-    case Dtype::f32: return f.template operator()<float>();
-    case Dtype::f64: return f.template operator()<double>();
-    case Dtype::bf16: return f.template operator()<bf16>();
-    default: fail("{}: dtype must be f32, f64 or bf16; got {}", op, name_of(dtype));
+    case Dtype::f32:
+      return f.template operator()<float>();
+    case Dtype::f64:
+      return f.template operator()<double>();
+    case Dtype::bf16:
+      return f.template operator()<bf16>();
+    default:
+      fail("{}: dtype must be f32, f64 or bf16; got {}", op, name_of(dtype));
   }
 }
 
 template <class F>
 decltype(auto) visit_any(Dtype dtype, F&& f) {
   switch (dtype) {
-    case Dtype::f32: return f.template operator()<float>();
-    case Dtype::f64: return f.template operator()<double>();
-    case Dtype::bf16: return f.template operator()<bf16>();
-    case Dtype::f16: return f.template operator()<f16>();
-    case Dtype::i32: return f.template operator()<int32_t>();
-    case Dtype::i64: return f.template operator()<int64_t>();
-    case Dtype::u8: break;
+    case Dtype::f32:
+      return f.template operator()<float>();
+    case Dtype::f64:
+      return f.template operator()<double>();
+    case Dtype::bf16:
+      return f.template operator()<bf16>();
+    case Dtype::f16:
+      return f.template operator()<f16>();
+    case Dtype::i32:
+      return f.template operator()<int32_t>();
+    case Dtype::i64:
+      return f.template operator()<int64_t>();
+    case Dtype::u8:
+      break;
   }
   return f.template operator()<uint8_t>();
 }

@@ -111,7 +111,7 @@ bool swap_names([[maybe_unused]] const fs::path& a, [[maybe_unused]] const fs::p
   return false;
 }
 
-fs::path previous_of(const fs::path& target) { return fs::path(target) += ".previous"; }
+fs::path previous_of(const fs::path& target) { return fs::path(target) += ".tmp-previous"; }
 
 void remove_folder(const fs::path& path) {
   std::error_code error;
@@ -217,15 +217,6 @@ void AtomicFile::write_through(const std::byte* data, size_t nbytes) {
 void AtomicFile::flush_buffer() {
   write_through(buffer_.data(), buffer_.size());
   buffer_.clear();
-}
-
-void AtomicFile::overwrite(uint64_t offset, std::span<const std::byte> bytes) {
-  check(offset <= size() && bytes.size() <= size() - offset, "overwrite: [{}, +{}) must lie in the {} bytes written",
-        offset, bytes.size(), size());
-  flush_buffer();
-  const uint64_t end = std::exchange(written_, offset);
-  write_through(bytes.data(), bytes.size());
-  written_ = end;
 }
 
 void AtomicFile::commit() {

@@ -70,9 +70,7 @@ class AtomicFile {
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
-  void overwrite(uint64_t offset, std::span<const std::byte> bytes);  // inside what is already written: late headers
-  uint64_t size() const { return written_ + buffer_.size(); }         // bytes written so far
-  void commit();                                                      // once, last
+  void commit();  // once, last
 
  private:
   void write_through(const std::byte* data, size_t nbytes);
@@ -92,9 +90,10 @@ void write_file(const std::filesystem::path& path, std::string_view content);
 //   1. sync every file and folder below path(), so that a rename never overtakes content;
 //   2. `target` absent: rename path() to it. `target` present: swap the two names in one step (RENAME_EXCHANGE), then
 //      delete what was `target` before. The name `target` is a complete folder throughout;
-//   3. file systems without the swap: rename `target` to `<target>.previous`, rename path() to `target`, delete
-//      `<target>.previous`. Between the two renames only `<target>.previous` exists, hence the rule for readers:
-// find_folder(target) is `target` if it exists, else `<target>.previous` if that exists, else an error.
+//   3. file systems without the swap: rename `target` to `<target>.tmp-previous`, rename path() to `target`, delete
+//      `<target>.tmp-previous`. Between the two renames only `<target>.tmp-previous` exists, hence the rule for
+//      readers:
+// find_folder(target) is `target` if it exists, else `<target>.tmp-previous` if that exists, else an error.
 class AtomicFolder {
  public:
   enum class Replace { swap_if_possible, two_renames };  // the second always takes step 3

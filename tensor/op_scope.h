@@ -47,17 +47,20 @@ class OpListenerScope {
 class OpScope {
  public:
   OpScope(const char* name, std::initializer_list<const Tensor*> inputs, double flops = 0, double nbytes = -1) {
-    if (OpListenerScope::active()) [[unlikely]] begin(name, inputs, flops, nbytes);
+    if (OpListenerScope::active()) [[unlikely]]
+      begin(name, inputs, flops, nbytes);
   }
   ~OpScope() {
-    if (heard_) [[unlikely]] end({});
+    if (heard_) [[unlikely]]
+      end({});
   }
   OpScope(const OpScope&) = delete;
   OpScope& operator=(const OpScope&) = delete;
 
   // The operation's results; call it last. Anomaly mode throws from here when one is not finite.
   void done(std::initializer_list<const Tensor*> outputs) {
-    if (heard_) [[unlikely]] end({outputs.begin(), outputs.size()});
+    if (heard_) [[unlikely]]
+      end({outputs.begin(), outputs.size()});
   }
 
  private:

@@ -1,5 +1,6 @@
 #include "tensor/primitives.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -14,7 +15,8 @@ constexpr int64_t kParallelElements = 1 << 15;  // below this starting threads c
 template <class To, class From>
 To convert(From value) {
   if constexpr (std::is_same_v<To, From>) return value;
-  else if constexpr (std::is_same_v<From, bf16> || std::is_same_v<From, f16>) return convert<To>(static_cast<float>(value));
+  else if constexpr (std::is_same_v<From, bf16> || std::is_same_v<From, f16>)
+    return convert<To>(static_cast<float>(value));
   else if constexpr (std::is_same_v<To, bf16> || std::is_same_v<To, f16>) return To(static_cast<float>(value));
   else return static_cast<To>(value);
 }
@@ -23,62 +25,67 @@ void require_cpu(const TensorView& x, const char* op) {
   if (!x.device.is_cpu()) unsupported_device(op, x.device);
 }
 
+// Calls f(offsets, n) for stretches that cover the loop once, shared out among the threads: element i < n of operand k
+// is at offsets[k] + i * loop.inner_stride(k). A single long row is cut, so that there is something to share.
+template <int N, class F>
+void for_each_stretch(const StridedLoop<N>& loop, F&& f) {
+  const int64_t n = loop.row_length();
+  const int64_t rows = loop.rows();
+  const int64_t cuts = rows == 1 ? std::max<int64_t>(1, n / kParallelElements) : 1;
+#pragma omp parallel for schedule(static) if (rows * n > kParallelElements)
+  for (int64_t i = 0; i < rows * cuts; ++i) {
+    std::array<int64_t, N> offsets = loop.row_offsets(i / cuts);
+    const int64_t begin = n * (i % cuts) / cuts;
+    const int64_t end = n * (i % cuts + 1) / cuts;
+    for (int k = 0; k < N; ++k) offsets[static_cast<size_t>(k)] += begin * loop.inner_stride(k);
+    f(offsets, end - begin);
+  }
+}
+
 template <class T>
 void fill_values(const TensorView& y, T value) {
   const StridedLoop<1> loop(y.sizes, {y.strides});
-  const int64_t n = loop.row_length();
   const int64_t step = loop.inner_stride(0);
-  for (int64_t row = 0; row < loop.rows(); ++row) {
-    T* out = y.as<T>() + loop.row_offsets(row)[0];
+  for_each_stretch(loop, [&](const std::array<int64_t, 1>& at, int64_t n) {
+    T* out = y.as<T>() + at[0];
     for (int64_t i = 0; i < n; ++i) out[i * step] = value;
-  }
+  });
 }
 
 template <class To, class From>
 void copy_values(const TensorView& y, const TensorView& x) {
   const StridedLoop<2> loop(y.sizes, {y.strides, x.strides});
-  const int64_t n = loop.row_length();
-  const int64_t rows = loop.rows();
   const int64_t to = loop.inner_stride(0);
   const int64_t from = loop.inner_stride(1);
-#pragma omp parallel for schedule(static) if (rows * n > kParallelElements && rows > 1)
-  for (int64_t row = 0; row < rows; ++row) {
-    const auto offsets = loop.row_offsets(row);
-    To* out = y.as<To>() + offsets[0];
-    const From* in = x.as<From>() + offsets[1];
-    if constexpr (std::is_same_v<To, From>) {
-      if (to == 1 && from == 1) {
-        std::memcpy(out, in, static_cast<size_t>(n) * sizeof(To));
-        continue;
-      }
-    }
-    if (to == 1 && from == 1) {
-      for (int64_t i = 0; i < n; ++i) out[i] = convert<To>(in[i]);
-    } else {
+  for_each_stretch(loop, [&](const std::array<int64_t, 2>& at, int64_t n) {
+    To* out = y.as<To>() + at[0];
+    const From* in = x.as<From>() + at[1];
+    if (to != 1 || from != 1) {
       for (int64_t i = 0; i < n; ++i) out[i * to] = convert<To>(in[i * from]);
+    } else if constexpr (std::is_same_v<To, From>) {
+      std::memcpy(out, in, static_cast<size_t>(n) * sizeof(To));
+    } else {
+      for (int64_t i = 0; i < n; ++i) out[i] = convert<To>(in[i]);
     }
-  }
+  });
 }
 
 template <class T>
 void accumulate_values(const TensorView& y, const TensorView& x) {
   using Acc = Accumulator<T>;
   const StridedLoop<2> loop(y.sizes, {y.strides, x.strides});
-  const int64_t n = loop.row_length();
-  const int64_t rows = loop.rows();
   const int64_t to = loop.inner_stride(0);
   const int64_t from = loop.inner_stride(1);
-  for (int64_t row = 0; row < rows; ++row) {
-    const auto offsets = loop.row_offsets(row);
-    T* out = y.as<T>() + offsets[0];
-    const T* in = x.as<T>() + offsets[1];
+  const auto sum = [](T a, T b) { return T(static_cast<Acc>(a) + static_cast<Acc>(b)); };
+  for_each_stretch(loop, [&](const std::array<int64_t, 2>& at, int64_t n) {
+    T* out = y.as<T>() + at[0];
+    const T* in = x.as<T>() + at[1];
     if (to == 1 && from == 1) {
-#pragma omp parallel for simd schedule(static) if (n > kParallelElements)
-      for (int64_t i = 0; i < n; ++i) out[i] = T(static_cast<Acc>(out[i]) + static_cast<Acc>(in[i]));
+      for (int64_t i = 0; i < n; ++i) out[i] = sum(out[i], in[i]);
     } else {
-      for (int64_t i = 0; i < n; ++i) out[i * to] = T(static_cast<Acc>(out[i * to]) + static_cast<Acc>(in[i * from]));
+      for (int64_t i = 0; i < n; ++i) out[i * to] = sum(out[i * to], in[i * from]);
     }
-  }
+  });
 }
 
 template <class F>
@@ -91,8 +98,7 @@ void fill_random(const TensorView& y, const char* op, F value_of) {
     for (int64_t row = 0; row < loop.rows(); ++row) {
       T* out = y.as<T>() + loop.row_offsets(row)[0];
 #pragma omp parallel for schedule(static) if (n > kParallelElements)
-      for (int64_t i = 0; i < n; ++i)
-        out[i * step] = convert<T>(value_of(static_cast<uint64_t>(row * n + i)));
+      for (int64_t i = 0; i < n; ++i) out[i * step] = convert<T>(value_of(static_cast<uint64_t>(row * n + i)));
     }
   });
 }
@@ -113,9 +119,7 @@ void copy(const TensorView& y, const TensorView& x) {
   require_cpu(y, "copy");
   require_cpu(x, "copy");
   if (y.numel() == 0) return;
-  visit_any(y.dtype, [&]<class To>() {
-    visit_any(x.dtype, [&]<class From>() { copy_values<To, From>(y, x); });
-  });
+  visit_any(y.dtype, [&]<class To>() { visit_any(x.dtype, [&]<class From>() { copy_values<To, From>(y, x); }); });
 }
 
 void accumulate(const TensorView& y, const TensorView& x) {
@@ -131,8 +135,7 @@ void fill_normal(const TensorView& y, double mean, double stddev, const RandomKe
 }
 
 void fill_uniform(const TensorView& y, double low, double high, const RandomKey& key) {
-  fill_random(y, "fill_uniform",
-              [=](uint64_t element) { return low + (high - low) * random_uniform(key, element); });
+  fill_random(y, "fill_uniform", [=](uint64_t element) { return low + (high - low) * random_uniform(key, element); });
 }
 
 int64_t first_non_finite(const TensorView& x) {

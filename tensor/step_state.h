@@ -6,12 +6,12 @@
 namespace vigor {
 
 struct StepState {
-  int64_t step = 0;             // counted from 0; the step word of every RandomKey
+  int64_t step = 0;  // counted from 0; the step word of every RandomKey
   float learning_rate = 0;
-  float bias_correction1 = 1;   // 1 - beta1^(step+1)
-  float bias_correction2 = 1;   // 1 - beta2^(step+1)
-  float grad_norm = 0;          // written by the global norm
-  float clip_factor = 1;        // min(1, max_norm / (grad_norm + 1e-6)), written beside it
+  float bias_correction1 = 1;  // 1 - beta1^(step+1)
+  float bias_correction2 = 1;  // 1 - beta2^(step+1)
+  float grad_norm = 0;         // written by the global norm
+  float clip_factor = 1;       // min(1, max_norm / (grad_norm + 1e-6)), written beside it
 };
 
 }  // namespace vigor

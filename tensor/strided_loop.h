@@ -10,7 +10,7 @@ namespace vigor {
 
 template <int N>
 struct StridedLoop {
-  Shape sizes;                      // after joining; rank >= 1
+  Shape sizes;                     // after joining; rank >= 1
   std::array<Strides, N> strides;  // of each operand, in elements
 
   StridedLoop(const Shape& shape, const std::array<Strides, N>& operand_strides) {
@@ -18,8 +18,7 @@ struct StridedLoop {
       if (shape[dim] == 1) continue;
       const int last = sizes.rank() - 1;
       bool joins = last >= 0;
-      for (int n = 0; joins && n < N; ++n)
-        joins = strides[n][last] == operand_strides[n][dim] * shape[dim];
+      for (int n = 0; joins && n < N; ++n) joins = strides[n][last] == operand_strides[n][dim] * shape[dim];
       if (joins) {
         sizes[last] *= shape[dim];
         for (int n = 0; n < N; ++n) strides[n][last] = operand_strides[n][dim];

@@ -45,9 +45,9 @@ T Tensor::item() const {
 }
 
 #define VIGOR_FOR_EACH_TYPE(X) X(float) X(double) X(bf16) X(f16) X(int32_t) X(int64_t) X(uint8_t)
-#define VIGOR_INSTANTIATE(T)                       \
+#define VIGOR_INSTANTIATE(T)                         \
   template std::vector<T> Tensor::to_vector() const; \
-  template T Tensor::item() const;                 \
+  template T Tensor::item() const;                   \
   template Tensor from_values(std::span<const T>, const Shape&);
 
 Tensor empty(const Shape& sizes, Dtype dtype, Device device) {

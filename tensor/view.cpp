@@ -78,7 +78,9 @@ std::optional<TensorView> reshaped(const TensorView& x, const Shape& sizes) {
       taken *= sizes[to--];
       while (taken > have) {  // the group spans several dimensions of x: they must join without a gap
         const int64_t span = x.strides[from] * x.sizes[from];
-        do { --from; } while (from >= 0 && x.sizes[from] == 1);
+        do {
+          --from;
+        } while (from >= 0 && x.sizes[from] == 1);
         if (from < 0 || x.strides[from] != span) return std::nullopt;
         have *= x.sizes[from];
       }

@@ -41,8 +41,8 @@ struct Checkpoint {
   RunState state;
 };
 
-// The newest checkpoint of OUT whose files are all as they were written; `warn` hears about damaged ones that are passed
-// over. Throws std::runtime_error when there is none.
+// The newest checkpoint of OUT whose files are all as they were written; `warn` hears about damaged ones that are
+// passed over. Throws std::runtime_error when there is none.
 Checkpoint find_checkpoint(const std::filesystem::path& out, const std::function<void(const std::string&)>& warn);
 bool has_checkpoint(const std::filesystem::path& out);
 // Reads one checkpoint folder and verifies it; std::invalid_argument says what is wrong. For find_checkpoint and tests.

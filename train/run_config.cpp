@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "tensor/check.h"
 
@@ -19,7 +19,8 @@ const RunOption kOptions[] = {
     {"vocab_size", "Model", &RunConfig::vocab_size, "cap of the built vocabulary", 0, 1e7},
     {"pad_vocab", "Model", &RunConfig::pad_vocab, "keep V at the cap when the data have fewer chunks", 0, 0},
     {"max_seq_len", "Model", &RunConfig::max_seq_len, "longest sequence the model has positions for", 0, 1e7},
-    {"layers", "Model", &RunConfig::layers, "number of layers (hybrid and attention in the preset's proportion)", 0, 1e4},
+    {"layers", "Model", &RunConfig::layers, "number of layers (hybrid and attention in the preset's proportion)", 0,
+     1e4},
     {"data", "Data", &RunConfig::data, "PATH[:WEIGHT], .txt, .jsonl or a folder; may be repeated", 0, 0},
     {"valid_data", "Data", &RunConfig::valid_data, "held-out text; without it 1 % of the documents is held out", 0, 0},
     {"cache_dir", "Data", &RunConfig::cache_dir, "where tokenised text is kept", 0, 0},
@@ -87,7 +88,8 @@ template <class T>
 std::string assign(const json& value, T& field) {
   bool fits = false;
   if constexpr (std::is_same_v<T, int64_t>)
-    fits = value.is_number_integer() && !(value.is_number_unsigned() && value.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX));
+    fits = value.is_number_integer() &&
+           !(value.is_number_unsigned() && value.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX));
   else if constexpr (std::is_same_v<T, double>) fits = value.is_number();
   else if constexpr (std::is_same_v<T, bool>) fits = value.is_boolean();
   else if constexpr (std::is_same_v<T, std::string>) fits = value.is_string();
@@ -142,7 +144,8 @@ void check_run_config(const RunConfig& config) {
     else if (const auto* d = std::get_if<double RunConfig::*>(&option.field)) value = config.*(*d);
     else continue;
     if (!(value >= option.low && value <= option.high))
-      wrong.push_back(fmt::format("{} must be from {:g} to {:g}; got {:g}", option.name, option.low, option.high, value));
+      wrong.push_back(
+          fmt::format("{} must be from {:g} to {:g}; got {:g}", option.name, option.low, option.high, value));
   }
   if (config.out.empty()) wrong.push_back("out must not be empty");
   if (config.device != "auto" && config.device != "cpu" && config.device != "cuda")

@@ -1,7 +1,7 @@
 #pragma once
 // Everything a training run can be told, in one struct and one table. The table makes the command-line options, the
-// keys of --config run.json, the checks and the copy that each checkpoint stores; a new option is one member and one row.
-// Defaults are the published i3 recipe.
+// keys of --config run.json, the checks and the copy that each checkpoint stores; a new option is one member and one
+// row. Defaults are the published i3 recipe.
 #include <cstdint>
 #include <filesystem>
 #include <set>
@@ -14,33 +14,33 @@ namespace vigor {
 
 struct RunConfig {
   // model
-  std::string model;              // preset, folder or config.json; empty: the demo preset
-  int64_t vocab_size = 0;         // cap of the built vocabulary; 0: the preset's
-  bool pad_vocab = false;         // keep V at vocab_size when the data have fewer chunks
-  int64_t max_seq_len = 0;        // 0: the preset's
-  int64_t layers = 0;             // 0: the preset's
+  std::string model;        // preset, folder or config.json; empty: the demo preset
+  int64_t vocab_size = 0;   // cap of the built vocabulary; 0: the preset's
+  bool pad_vocab = false;   // keep V at vocab_size when the data have fewer chunks
+  int64_t max_seq_len = 0;  // 0: the preset's
+  int64_t layers = 0;       // 0: the preset's
   // data
-  std::vector<std::string> data;  // PATH[:WEIGHT]; empty: the built-in stories and dialogues
+  std::vector<std::string> data;        // PATH[:WEIGHT]; empty: the built-in stories and dialogues
   std::vector<std::string> valid_data;  // empty: 1 % of the documents is held out by hash
-  std::string cache_dir;          // of tokenised text; empty: ~/.cache/vigor
+  std::string cache_dir;                // of tokenised text; empty: ~/.cache/vigor
   // length and batch
   int64_t steps = 5000;
-  int64_t stop_at = 0;            // end early without changing the schedule; 0: run all steps
+  int64_t stop_at = 0;  // end early without changing the schedule; 0: run all steps
   int64_t batch_size = 4;
-  int64_t seq_len = 0;            // 0: the model's max_seq_len
-  int64_t accumulate = 1;         // batches that are added up to one step
+  int64_t seq_len = 0;     // 0: the model's max_seq_len
+  int64_t accumulate = 1;  // batches that are added up to one step
   int64_t seed = 1;
   // optimiser
   double lr = 3e-4;
-  double min_lr_ratio = 0.1;      // of lr, at the end of the cosine
-  int64_t warmup = 100;           // steps
+  double min_lr_ratio = 0.1;  // of lr, at the end of the cosine
+  int64_t warmup = 100;       // steps
   double beta1 = 0.9;
   double beta2 = 0.999;
   double eps = 1e-8;
   double weight_decay = 0.01;
-  double clip = 1.0;              // global norm; 0: no clipping
+  double clip = 1.0;  // global norm; 0: no clipping
   double dropout = 0.0;
-  bool recompute = false;         // recompute activations in backward: less memory, about a third slower
+  bool recompute = false;  // recompute activations in backward: less memory, about a third slower
   // reports
   int64_t log_every = 10;
   int64_t eval_every = 500;
@@ -53,19 +53,19 @@ struct RunConfig {
   // run
   std::string out = "runs/demo";
   bool resume = false;
-  int64_t threads = 0;            // 0: all cores
-  std::string device = "auto";    // auto, cpu, cuda
-  bool json = false;              // metrics as JSON lines on standard output
+  int64_t threads = 0;          // 0: all cores
+  std::string device = "auto";  // auto, cpu, cuda
+  bool json = false;            // metrics as JSON lines on standard output
 };
 
 struct RunOption {
   using Field = std::variant<int64_t RunConfig::*, double RunConfig::*, bool RunConfig::*, std::string RunConfig::*,
                              std::vector<std::string> RunConfig::*>;
-  const char* name;   // "batch_size"; on the command line --batch-size
+  const char* name;  // "batch_size"; on the command line --batch-size
   const char* group;
   Field field;
   const char* help;
-  double low;         // least and greatest value of a number
+  double low;  // least and greatest value of a number
   double high;
 };
 std::span<const RunOption> run_options();

@@ -34,9 +34,10 @@ void apply_demo_defaults(RunConfig& config, const std::set<std::string>& given) 
 
 // Options that do not change what is computed, so that a resumed run may set them anew.
 bool may_change_on_resume(const std::string& option) {
-  static const std::set<std::string> free = {"stop_at",      "resume",        "out",        "threads",     "json",
-                                             "log_every",    "eval_every",    "eval_batches", "save_every", "sample_every",
-                                             "sample_tokens", "prompts",      "tensorboard", "cache_dir",  "device"};
+  static const std::set<std::string> free = {"stop_at",     "resume",       "out",           "threads",
+                                             "json",        "log_every",    "eval_every",    "eval_batches",
+                                             "save_every",  "sample_every", "sample_tokens", "prompts",
+                                             "tensorboard", "cache_dir",    "device"};
   return free.count(option) != 0;
 }
 
@@ -52,8 +53,10 @@ RunConfig resumed_config(const RunConfig& asked, const std::set<std::string>& gi
           if (may_change_on_resume(option.name)) config.*field = asked.*field;
           // A length that was left to a default is stored as what it became, and 0 asks for the default again.
           else if (!(config.*field == asked.*field))
-            fail("train: --resume continues the same run, so '{}' cannot change; leave it out, or start a new run in "
-                 "another --out", option.name);
+            fail(
+                "train: --resume continues the same run, so '{}' cannot change; leave it out, or start a new run in "
+                "another --out",
+                option.name);
         },
         option.field);
   }
@@ -101,7 +104,8 @@ void prepare_data(RunSetup& setup, const std::vector<DataSource>& sources,
   int64_t valid_tokens = 0;
   for (const SourceTokens& t : tokens) train_tokens += t.train.size();
   for (const WeightedStream& stream : held_out) valid_tokens += stream.tokens.size();
-  setup.batches = std::make_unique<BatchSampler>(train_streams(tokens), static_cast<uint64_t>(config.seed), config.seq_len);
+  setup.batches =
+      std::make_unique<BatchSampler>(train_streams(tokens), static_cast<uint64_t>(config.seed), config.seq_len);
 
   std::erase_if(held_out, [&](const WeightedStream& s) { return s.tokens.size() <= config.seq_len; });
   if (held_out.empty()) {
@@ -119,15 +123,17 @@ void prepare_data(RunSetup& setup, const std::vector<DataSource>& sources,
 void make_new_model(RunSetup& setup, const std::vector<DataSource>& sources,
                     const std::function<void(const std::string&)>& note) {
   const RunConfig& config = setup.config;
-  std::unique_ptr<ModelConfig> shape = is_preset(config.model) ? preset_config(config.model) : read_config(config.model);
+  std::unique_ptr<ModelConfig> shape =
+      is_preset(config.model) ? preset_config(config.model) : read_config(config.model);
   ChunkVocabularyBuilder::Options options;
   options.max_size = config.vocab_size > 0 ? config.vocab_size : shape->vocab_size;
   options.pad = config.pad_vocab;
   const HoldOut hold_out = config.valid_data.empty() ? HoldOut::one_percent : HoldOut::none;
   setup.tokenizer = build_chunk_vocabulary(sources, hold_out, options, progress_of("counting chunks of", note));
   if (setup.tokenizer->vocab_size() < options.max_size)
-    setup.notes.push_back(fmt::format("the data have fewer chunks than the cap of {}: V is {} (--pad-vocab keeps the cap)",
-                                      options.max_size, setup.tokenizer->vocab_size()));
+    setup.notes.push_back(
+        fmt::format("the data have fewer chunks than the cap of {}: V is {} (--pad-vocab keeps the cap)",
+                    options.max_size, setup.tokenizer->vocab_size()));
   ConfigOverrides overrides;
   overrides.vocab_size = setup.tokenizer->vocab_size();
   overrides.max_seq_len = config.max_seq_len;
@@ -183,19 +189,22 @@ RunSetup prepare_run(RunConfig config, const std::set<std::string>& given,
   } else if (is_folder) {
     const RunConfig& c = setup.config;
     check(c.vocab_size == 0 && c.max_seq_len == 0 && c.layers == 0 && !c.pad_vocab,
-          "train: --vocab-size, --pad-vocab, --max-seq-len and --layers are for training from scratch; {} has weights", c.model);
+          "train: --vocab-size, --pad-vocab, --max-seq-len and --layers are for training from scratch; {} has weights",
+          c.model);
     load_model(setup, setup.config.model);
   } else {
     make_new_model(setup, sources, note);
   }
   const int64_t longest = setup.model->config().max_seq_len;
   if (setup.config.seq_len == 0) setup.config.seq_len = longest;
-  check(setup.config.seq_len <= longest, "train: --seq-len {} is above the model's max_seq_len {}; --max-seq-len raises it",
-        setup.config.seq_len, longest);
+  check(setup.config.seq_len <= longest,
+        "train: --seq-len {} is above the model's max_seq_len {}; --max-seq-len raises it", setup.config.seq_len,
+        longest);
 
   setup.data_key = data_key_of(sources, *setup.tokenizer);
   if (setup.resumed && setup.resumed->state.data_key != setup.data_key)
-    fail("train: --resume: the data or the tokenizer have changed since the checkpoint {}", setup.resumed->folder.string());
+    fail("train: --resume: the data or the tokenizer have changed since the checkpoint {}",
+         setup.resumed->folder.string());
   prepare_data(setup, sources, note);
   setup.model->parameters().allocate_gradients();
   fs::create_directories(setup.config.out);

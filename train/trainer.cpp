@@ -79,10 +79,7 @@ class Trainer {
 
 Trainer::Trainer(RunSetup setup)
     : setup_(std::move(setup)),
-      optimizer_(model_.parameters(),
-                 {static_cast<float>(config_.beta1), static_cast<float>(config_.beta2), static_cast<float>(config_.eps),
-                  static_cast<float>(config_.weight_decay)},
-                 config_.clip),
+      optimizer_(model_.parameters(), {config_.beta1, config_.beta2, config_.eps, config_.weight_decay}, config_.clip),
       schedule_{config_.lr, config_.min_lr_ratio, config_.warmup, config_.steps},
       plan_(setup_.resumed ? GemmPlan::from_string(setup_.resumed->state.gemm_plan) : GemmPlan()),
       ids_(empty({config_.batch_size, config_.seq_len}, Dtype::i32)),
@@ -177,8 +174,9 @@ void Trainer::report(double loss) {
   metrics_.write(to_json(m));
   if (config_.json) fmt::print("{}\n", to_json(m));
   if (config_.json) std::fflush(stdout);
-  if (board_) board_->scalars(done, {{"loss/train", m.loss}, {"lr", m.lr}, {"grad_norm", m.grad_norm},
-                                         {"tokens_per_s", m.tokens_per_s}});
+  if (board_)
+    board_->scalars(
+        done, {{"loss/train", m.loss}, {"lr", m.lr}, {"grad_norm", m.grad_norm}, {"tokens_per_s", m.tokens_per_s}});
   step_seconds_ = m.seconds;
   line_started_ = Clock::now();
   paused_ = 0;
@@ -216,7 +214,7 @@ void Trainer::evaluate() {
 void Trainer::sample() {
   GenerateOptions options;
   options.max_new_tokens = config_.sample_tokens;
-  options.sampling.temperature = 0.8f;
+  options.sampling.temperature = 0.8;
   options.sampling.top_k = 40;
   options.seed = static_cast<uint64_t>(config_.seed);
   for (const std::string& prompt : config_.prompts)
@@ -227,11 +225,10 @@ void Trainer::save() { save_checkpoint(config_.out, setup_.model_writer(), optim
 
 void Trainer::announce() {
   for (const std::string& line : setup_.notes) progress_.message(line);
-  progress_.message(fmt::format("{} parameters in {} layers; batches of {} x {} tokens{}; {} threads",
-                                Progress::count(model_.parameter_count()), model_.config().layer_count(),
-                                config_.batch_size, config_.seq_len,
-                                config_.accumulate > 1 ? fmt::format(" x {}", config_.accumulate) : std::string(),
-                                config_.threads));
+  progress_.message(fmt::format(
+      "{} parameters in {} layers; batches of {} x {} tokens{}; {} threads", Progress::count(model_.parameter_count()),
+      model_.config().layer_count(), config_.batch_size, config_.seq_len,
+      config_.accumulate > 1 ? fmt::format(" x {}", config_.accumulate) : std::string(), config_.threads));
 }
 
 void Trainer::finish() {
@@ -263,10 +260,10 @@ int Trainer::run() {
                                   progress_state_.step, config_.out));
     return 130;
   }
-  progress_.message(fmt::format("done: step {} in {}; the model is in {} (curve: {}/training.svg)\n"
-                                "talk to it: vigor generate --model {}",
-                                progress_state_.step, Progress::duration(seconds_since(started_)), config_.out,
-                                config_.out, config_.out));
+  progress_.message(fmt::format(
+      "done: step {} in {}; the model is in {} (curve: {}/training.svg)\n"
+      "talk to it: vigor generate --model {}",
+      progress_state_.step, Progress::duration(seconds_since(started_)), config_.out, config_.out, config_.out));
   return 0;
 }
 

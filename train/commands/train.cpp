@@ -33,7 +33,8 @@ void add_option(CLI::App& command, const RunOption& option, RunConfig& config) {
         auto& value = config.*field;
         using T = std::decay_t<decltype(value)>;
         CLI::Option* added = nullptr;
-        if constexpr (std::is_same_v<T, bool>) added = command.add_flag(flag_of(option) + ",!--no-" + flag_of(option).substr(2), value, option.help);
+        if constexpr (std::is_same_v<T, bool>)
+          added = command.add_flag(flag_of(option) + ",!--no-" + flag_of(option).substr(2), value, option.help);
         else added = command.add_option(flag_of(option), value, option.help)->capture_default_str();
         added->group(option.group);
       },

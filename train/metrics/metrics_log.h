@@ -9,16 +9,16 @@
 namespace vigor {
 
 struct StepMetrics {
-  int64_t step = 0;             // steps done, from 1
-  double loss = 0;              // mean over the steps since the last line, nats a token
-  double perplexity = 0;        // exp(loss)
+  int64_t step = 0;       // steps done, from 1
+  double loss = 0;        // mean over the steps since the last line, nats a token
+  double perplexity = 0;  // exp(loss)
   double lr = 0;
-  double grad_norm = 0;         // of the last step, before clipping
-  double tokens_per_s = 0;      // since the last line
-  int64_t tokens = 0;           // trained on so far
-  double seconds = 0;           // of training in this process
-  int64_t memory_bytes = 0;     // peak of tensors
-  int64_t rss_bytes = 0;        // peak resident size of the process
+  double grad_norm = 0;      // of the last step, before clipping
+  double tokens_per_s = 0;   // since the last line
+  int64_t tokens = 0;        // trained on so far
+  double seconds = 0;        // of training in this process
+  int64_t memory_bytes = 0;  // peak of tensors
+  int64_t rss_bytes = 0;     // peak resident size of the process
   double seconds_left = 0;
 };
 

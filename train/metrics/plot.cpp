@@ -77,9 +77,10 @@ std::string training_plot_svg(const std::filesystem::path& metrics_file, const s
       "<text x=\"{2}\" y=\"26\" font-size=\"16\" fill=\"#222222\">{3}</text>\n",
       kWidth, kHeight, kLeft, escaped(title));
   for (double v = low; v <= high + 1e-9; v += tick_step(high - low, 6))
-    svg += fmt::format("<line x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\" stroke=\"#e5e5e5\"/>\n"
-                       "<text x=\"{3}\" y=\"{4:.1f}\" text-anchor=\"end\" fill=\"#666666\">{5:g}</text>\n",
-                       kLeft, kWidth - kRight, y(v), kLeft - 8, y(v) + 4, v);
+    svg += fmt::format(
+        "<line x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\" stroke=\"#e5e5e5\"/>\n"
+        "<text x=\"{3}\" y=\"{4:.1f}\" text-anchor=\"end\" fill=\"#666666\">{5:g}</text>\n",
+        kLeft, kWidth - kRight, y(v), kLeft - 8, y(v) + 4, v);
   for (double v = 0; v <= steps + 1e-9; v += tick_step(steps, 6))
     svg += fmt::format("<text x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\" fill=\"#666666\">{:g}</text>\n", x(v),
                        kHeight - kBottom + 20, v);

@@ -51,7 +51,8 @@ std::string Progress::sparkline(const std::vector<double>& values, int width) {
 
 std::string Progress::duration(double seconds) {
   const auto s = static_cast<int64_t>(std::clamp(seconds, 0.0, 1e9) + 0.5);
-  return s >= 3600 ? fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60) : fmt::format("{}:{:02}", s / 60, s % 60);
+  return s >= 3600 ? fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+                   : fmt::format("{}:{:02}", s / 60, s % 60);
 }
 
 std::string Progress::bytes(int64_t nbytes) {
@@ -62,7 +63,8 @@ std::string Progress::bytes(int64_t nbytes) {
 
 std::string Progress::count(int64_t n) {
   std::string digits = std::to_string(n);
-  for (int i = static_cast<int>(digits.size()) - 3; i > (n < 0 ? 1 : 0); i -= 3) digits.insert(static_cast<size_t>(i), ",");
+  for (int i = static_cast<int>(digits.size()) - 3; i > (n < 0 ? 1 : 0); i -= 3)
+    digits.insert(static_cast<size_t>(i), ",");
   return digits;
 }
 

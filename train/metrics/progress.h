@@ -14,15 +14,15 @@ class Progress {
  public:
   Progress(std::FILE* out, int64_t total_steps);
   ~Progress();
-  void step(const StepMetrics& m);            // redraws on a terminal
-  void log(const StepMetrics& m);             // a line that stays
-  void message(const std::string& text);      // a line (or several) that stays
+  void step(const StepMetrics& m);        // redraws on a terminal
+  void log(const StepMetrics& m);         // a line that stays
+  void message(const std::string& text);  // a line (or several) that stays
 
-  static std::string bar(double share, int width);                      // "[█████▌    ]" of `width` cells
+  static std::string bar(double share, int width);  // "[█████▌    ]" of `width` cells
   static std::string sparkline(const std::vector<double>& values, int width);  // newest at the right
-  static std::string duration(double seconds);                          // "1:02:33", "2:07"
-  static std::string bytes(int64_t nbytes);                             // "1.31 GB"
-  static std::string count(int64_t n);                                  // "12,345"
+  static std::string duration(double seconds);                                 // "1:02:33", "2:07"
+  static std::string bytes(int64_t nbytes);                                    // "1.31 GB"
+  static std::string count(int64_t n);                                         // "12,345"
 
  private:
   void clear_line();

@@ -1,0 +1,11 @@
+#pragma once
+#include "kernels/adamw/adamw.h"
+#include "tensor/view.h"
+
+namespace vigor {
+
+// All [n], contiguous.
+void adamw_update_cpu(const TensorView& param, const TensorView& grad, const TensorView& m, const TensorView& v,
+                      const StepState& state, const AdamWOptions& options);
+
+}  // namespace vigor
