@@ -18,6 +18,7 @@ using json = nlohmann::ordered_json;
 constexpr int kFormat = 1;
 constexpr size_t kMaxStateBytes = size_t{4} << 20;
 constexpr int kMaxStateDepth = 8;
+const char* const kConfigFile = "config.json";
 const char* const kStateFile = "run_state.json";
 const char* const kOptimizerFile = "optimizer.safetensors";
 
@@ -50,18 +51,23 @@ void write_state(const fs::path& folder, const RunState& state) {
   write_file(folder / kStateFile, object.dump(2) + "\n");
 }
 
-// Puts the files of `folder` that make a model into `out`, each by an atomic rename; links when the disk can.
+// Puts one file into `out` by an atomic rename, as a link when the disk can.
+void publish_file(const fs::path& file, const fs::path& out) {
+  const fs::path temporary = out / (file.filename().string() + ".link");
+  std::error_code error;
+  fs::remove(temporary, error);
+  fs::create_hard_link(file, temporary, error);
+  if (error) fs::copy_file(file, temporary, fs::copy_options::overwrite_existing);
+  fs::rename(temporary, out / file.filename());
+}
+
+// Puts the files of `folder` that make a model into `out`; config.json last, since a folder with it counts as a model.
 void publish_model_files(const fs::path& folder, const fs::path& out) {
   for (const auto& entry : fs::directory_iterator(folder)) {
     const fs::path name = entry.path().filename();
-    if (name == kStateFile || name == kOptimizerFile) continue;
-    const fs::path temporary = out / (name.string() + ".link");
-    std::error_code error;
-    fs::remove(temporary, error);
-    fs::create_hard_link(entry.path(), temporary, error);
-    if (error) fs::copy_file(entry.path(), temporary, fs::copy_options::overwrite_existing);
-    fs::rename(temporary, out / name);
+    if (name != kStateFile && name != kOptimizerFile && name != kConfigFile) publish_file(entry.path(), out);
   }
+  publish_file(folder / kConfigFile, out);
 }
 
 template <class T>
