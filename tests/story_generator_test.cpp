@@ -23,7 +23,7 @@ TEST(StoryGenerator, TextIsAFunctionOfSeedAndIndex) {
 
 TEST(StoryGenerator, TextsAreWellFormed) {
   std::set<std::string> words;
-  for (uint64_t index = 0; index < 20000; ++index) {
+  for (uint64_t index = 0; index < 5000; ++index) {
     const std::string text = generate_story(5, index);
     ASSERT_GT(text.size(), 20u);
     ASSERT_LT(text.size(), 1500u) << text;

@@ -10,6 +10,7 @@
 #include "models/tokenizer/content_hash.h"
 #include "models/tokenizer/unicode.h"
 #include "tensor/check.h"
+#include "train/data/file_blocks.h"
 #include "train/data/line_reader.h"
 #include "train/data/story_generator.h"
 
@@ -271,18 +272,12 @@ uint64_t source_hash(const DataSource& source) {
     return hash.value();
   }
   for (const fs::path& path : files_of(source.path)) {
-    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
-    if (!file) throw std::runtime_error(fmt::format("data: cannot open {}: {}", path.string(), std::strerror(errno)));
     hash.update(path.extension().string());
-    std::string block(size_t{1} << 20, '\0');
     uint64_t nbytes = 0;
-    while (const size_t nread = std::fread(block.data(), 1, block.size(), file.get())) {
-      hash.update(std::string_view(block).substr(0, nread));
-      nbytes += nread;
-    }
-    if (std::ferror(file.get()) != 0) {
-      throw std::runtime_error(fmt::format("data: cannot read {}: {}", path.string(), std::strerror(errno)));
-    }
+    for_each_block(path, [&](std::span<const std::byte> block) {
+      hash.update(block);
+      nbytes += block.size();
+    });
     hash.update(nbytes);  // a boundary: two files are not one
   }
   return hash.value();

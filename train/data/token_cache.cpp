@@ -10,6 +10,7 @@
 
 #include "models/tokenizer/content_hash.h"
 #include "tensor/check.h"
+#include "train/data/file_blocks.h"
 
 namespace vigor {
 namespace {
@@ -73,14 +74,14 @@ class TokenWriter {
 };
 
 template <class Id>
-bool all_below(const std::byte* data, uint64_t count, int64_t vocab_size) {
+uint32_t largest_id(std::span<const std::byte> ids) {
   uint32_t largest = 0;  // of the ids as unsigned numbers: a negative one is too large
-  for (uint64_t i = 0; i < count; ++i) {
+  for (size_t i = 0; i + sizeof(Id) <= ids.size(); i += sizeof(Id)) {
     Id id;
-    std::memcpy(&id, data + i * sizeof(Id), sizeof(Id));
+    std::memcpy(&id, ids.data() + i, sizeof(Id));
     largest = std::max(largest, static_cast<uint32_t>(id));
   }
-  return count == 0 || largest < static_cast<uint64_t>(vocab_size);
+  return largest;
 }
 
 class ProgressReport {
@@ -144,22 +145,27 @@ std::optional<TokenStream> read_token_cache(const fs::path& path, const TokenCac
   std::error_code error;
   if (!fs::is_regular_file(path, error)) return std::nullopt;
   const std::shared_ptr<const MappedFile> file = MappedFile::open(path);
-  const std::span<const std::byte> bytes = file->bytes();
-  if (bytes.size() < sizeof(Footer)) return std::nullopt;
-  const size_t nbytes = bytes.size() - sizeof(Footer);
+  if (file->bytes().size() < sizeof(Footer)) return std::nullopt;
+  const size_t nbytes = file->bytes().size() - sizeof(Footer);
   Footer footer;
-  std::memcpy(&footer, bytes.data() + nbytes, sizeof footer);
+  std::memcpy(&footer, file->bytes().data() + nbytes, sizeof footer);
   const bool right = footer.magic == kMagic && footer.version == kVersion && footer.footer_hash == hash_of(footer) &&
                      footer.key.source == key.source && footer.key.tokenizer == key.tokenizer &&
                      footer.key.split == key.split &&
                      footer.id_bytes == static_cast<uint32_t>(id_bytes_for(vocab_size)) &&
                      footer.tokens == nbytes / footer.id_bytes && nbytes % footer.id_bytes == 0;
   if (!right) return std::nullopt;
+
   ContentHash hash;
-  hash.update(bytes.first(nbytes));
-  const bool ids_fit = footer.id_bytes == 2 ? all_below<uint16_t>(bytes.data(), footer.tokens, vocab_size)
-                                            : all_below<uint32_t>(bytes.data(), footer.tokens, vocab_size);
-  if (hash.value() != footer.ids_hash || !ids_fit) return std::nullopt;
+  uint32_t largest = 0;
+  size_t left = nbytes;
+  for_each_block(path, [&](std::span<const std::byte> block) {
+    const std::span<const std::byte> ids = block.first(std::min(left, block.size()));
+    left -= ids.size();
+    hash.update(ids);
+    largest = std::max(largest, footer.id_bytes == 2 ? largest_id<uint16_t>(ids) : largest_id<uint32_t>(ids));
+  });
+  if (left != 0 || hash.value() != footer.ids_hash || largest >= static_cast<uint64_t>(vocab_size)) return std::nullopt;
   return TokenStream(file, static_cast<int64_t>(footer.tokens), static_cast<int>(footer.id_bytes));
 }
 
