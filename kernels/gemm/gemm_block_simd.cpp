@@ -32,16 +32,16 @@ struct Vector<double> {
 
 #if defined(VIGOR_ISA_IS_avx512)
 constexpr int kTileRows = 14, kTileVectors = 2;
-constexpr int64_t kBlockM = 336, kBlockN = 4096, kBlockK = 384;
+constexpr int64_t kBlockM = 384, kBlockN = 2048, kBlockK = 512;
 #elif defined(VIGOR_ISA_IS_avx2)
 constexpr int kTileRows = 6, kTileVectors = 2;
-constexpr int64_t kBlockM = 144, kBlockN = 4096, kBlockK = 256;
+constexpr int64_t kBlockM = 144, kBlockN = 2048, kBlockK = 256;
 #elif defined(VIGOR_ISA_IS_neon)
 constexpr int kTileRows = 4, kTileVectors = 4;
-constexpr int64_t kBlockM = 128, kBlockN = 4096, kBlockK = 256;
+constexpr int64_t kBlockM = 128, kBlockN = 2048, kBlockK = 256;
 #else
 constexpr int kTileRows = 4, kTileVectors = 2;
-constexpr int64_t kBlockM = 128, kBlockN = 4096, kBlockK = 256;
+constexpr int64_t kBlockM = 128, kBlockN = 2048, kBlockK = 256;
 #endif
 static_assert(kTileRows <= kLanes, "gemm_pack_a packs a tile as one group of rows");
 
@@ -50,6 +50,12 @@ template <class T, int H, int W>
 void micro_kernel(int64_t k, const T* a, const T* b, T* c, int64_t ldc, int64_t n, bool add) {
   using V = typename Vector<T>::type;
   constexpr int64_t lanes = Vector<T>::lanes;
+  // The sum takes thousands of cycles, long enough to bring the tile of C from anywhere; to L2, because its rows often
+  // lie a power of two apart and would push each other out of L1.
+#pragma GCC unroll 16
+  for (int i = 0; i < H; ++i)
+#pragma GCC unroll 8
+    for (int j = 0; j < W; ++j) __builtin_prefetch(c + i * ldc + j * lanes, 0, 2);
   V sum[H][W] = {};
   for (int64_t p = 0; p < k; ++p) {
     V column[W];
@@ -99,28 +105,34 @@ MicroKernel<T> find(int64_t rows, int64_t vectors) {
   return find_rows<T, W>(rows);
 }
 
-// bias and pre of the tile that starts at (i, j)
-GemmEpilogue at(const GemmEpilogue& e, int64_t i, int64_t j, int64_t ldc) {
-  GemmEpilogue moved = e;
-  if (e.bias_data) moved.bias_data = static_cast<const float*>(e.bias_data) + j;
-  if (e.pre_data) moved.pre_data = static_cast<float*>(e.pre_data) + i * ldc + j;
-  return moved;
+// Prefetches part `index` of `parts` of the lines.
+void prefetch(const GemmPrefetch& next, int64_t index, int64_t parts) {
+  if (next.begin == next.end) return;
+  const int64_t lines_a_row = (next.row_bytes + 63) / 64, count = next.end - next.begin;
+  const int64_t begin = next.begin + count * index / parts, end = next.begin + count * (index + 1) / parts;
+  int64_t row = begin / lines_a_row, line = begin % lines_a_row;
+  const char* data = static_cast<const char*>(next.data) + row * next.stride_bytes;
+  for (int64_t i = begin; i < end; ++i) {
+    __builtin_prefetch(data + line * 64, 0, 2);
+    if (++line == lines_a_row) line = 0, data += next.stride_bytes;
+  }
 }
 
 template <class T>
-void block_loops(const GemmBlock<T>& block) {
-  constexpr int64_t lanes = Vector<T>::lanes, columns = kTileVectors * lanes;
-  const int64_t tiles = (block.m + kTileRows - 1) / kTileRows;
-  for (int64_t j = 0; j < block.n; j += columns) {
-    const int64_t n = block.n - j < columns ? block.n - j : columns;
-    const int64_t vectors = (n + lanes - 1) / lanes;
-    for (int64_t t = 0; t < tiles; ++t) {
-      const int64_t i = t * block.m / tiles, rows = (t + 1) * block.m / tiles - i;
-      T* c = block.c + i * block.ldc + j;
-      find<T>(rows, vectors)(block.k, block.a + i * block.k, block.b + j * block.k, c, block.ldc, n, block.add);
-      if constexpr (Vector<T>::lanes == kLanes) {  // f32
-        if (block.epilogue.kind != GemmEpilogue::Kind::none)
-          gemm_epilogue(at(block.epilogue, i, j, block.ldc), rows, n, c, block.ldc, c, block.ldc);
+void panel_loop(const GemmPanel<T>& panel) {
+  constexpr int64_t lanes = Vector<T>::lanes;
+  const int64_t tiles = (panel.m + kTileRows - 1) / kTileRows, vectors = (panel.n + lanes - 1) / lanes;
+  for (int64_t t = 0; t < tiles; ++t) {
+    const int64_t i = t * panel.m / tiles, rows = (t + 1) * panel.m / tiles - i;
+    prefetch(panel.next_a, t, tiles);
+    prefetch(panel.next_b, t, tiles);
+    T* c = panel.c + i * panel.ldc;
+    find<T>(rows, vectors)(panel.k, panel.a + i * panel.k, panel.b, c, panel.ldc, panel.n, panel.add);
+    if constexpr (Vector<T>::lanes == kLanes) {  // f32
+      if (panel.epilogue.kind != GemmEpilogue::Kind::none) {
+        GemmEpilogue e = panel.epilogue;
+        if (e.pre_data) e.pre_data = static_cast<T*>(e.pre_data) + i * panel.ldc;
+        gemm_epilogue(e, rows, panel.n, c, panel.ldc, c, panel.ldc);
       }
     }
   }
@@ -133,7 +145,7 @@ GemmTiling gemm_tiling(const double*) {
   return {kTileRows, kTileVectors * kDoubleLanes, kBlockM / 2, kBlockN / 2, kBlockK};
 }
 
-void gemm_block(const GemmBlock<float>& block) { block_loops(block); }
-void gemm_block(const GemmBlock<double>& block) { block_loops(block); }
+void gemm_panel(const GemmPanel<float>& panel) { panel_loop(panel); }
+void gemm_panel(const GemmPanel<double>& panel) { panel_loop(panel); }
 
 }  // namespace vigor::VIGOR_ISA

@@ -1,11 +1,14 @@
 // The driver: threads, blocks and packing around the micro-kernels, and the choice between the paths.
 //
-//   for each block of columns of C (block_n)
-//     for each block of k (block_k)
-//       all threads pack the block of B together                                          -- barrier
-//       each thread, for its part of C: for each block of rows (block_m): pack A, gemm_block
-//                                                                                         -- barrier
-// Every element of C belongs to one thread and takes its sum over k in the same order whatever the number of threads.
+//   each thread, for its part of C
+//     for each block of columns (block_n)
+//       for each block of k (block_k)
+//         for each block of rows (block_m): pack the block of A
+//           for each panel of columns: pack the panel of B if this is the first block of rows; gemm_panel
+//
+// Threads share nothing and never wait for each other: what both need, both pack, which costs a few percent of the
+// multiplications saved for a core that is not alone on its machine. Every element of C takes its sum over k in the
+// same order whatever the number of threads.
 #include "kernels/gemm/gemm.h"
 
 #include <algorithm>
@@ -66,20 +69,21 @@ Range part_of(int64_t n, int64_t unit, int64_t index, int64_t parts) {
   return {std::min(n, units * index / parts * unit), std::min(n, units * (index + 1) / parts * unit)};
 }
 
-// C cut into row_parts x column_parts. Of the ways to use all threads, the one with the smallest largest part; rows
-// first, because threads with different rows pack different parts of A.
+// C cut into row_parts x column_parts: of the ways to use all threads, the one with the cheapest part.
 struct Grid {
   int64_t row_parts = 1, column_parts = 1;
 
-  Grid(int64_t m, int64_t n, const GemmTiling& tiling, int threads) {
+  Grid(int64_t m, int64_t n, const GemmTiling& tiling, int64_t threads) {
     int64_t least = -1;
     for (int64_t rows = threads; rows >= 1; --rows) {
       if (threads % rows != 0) continue;
       const int64_t columns = threads / rows;
-      const int64_t tall = (m + rows - 1) / rows, panels = (n + tiling.panel_columns - 1) / tiling.panel_columns;
+      const int64_t panels = (n + tiling.panel_columns - 1) / tiling.panel_columns;
       const int64_t wide = (panels + columns - 1) / columns * tiling.panel_columns;
       // A tile lower than half the full height leaves the multipliers waiting.
-      const int64_t cost = std::max(tall, tiling.tile_rows / 2) * wide;
+      const int64_t tall = std::max((m + rows - 1) / rows, tiling.tile_rows / 2);
+      // Packing one element costs about as much as 12 multiply-adds.
+      const int64_t cost = tall * wide + 12 * (tall + wide);
       if (least >= 0 && cost >= least) continue;
       least = cost;
       row_parts = rows;
@@ -144,45 +148,115 @@ GemmEpilogue epilogue_at(const GemmEpilogue& e, int64_t i, int64_t j, int64_t ld
   return moved;
 }
 
+// All lines of op(X) from (i, j) on, `m` x `n`.
+template <class S>
+GemmPrefetch lines_of(const Matrix<S>& x, int64_t i, int64_t j, int64_t m, int64_t n) {
+  const bool t = x.transpose == Transpose::yes;
+  constexpr int64_t size = sizeof(S);
+  const int64_t rows = t ? n : m, row_bytes = (t ? m : n) * size;
+  return {x.at(i, j), row_bytes, x.ld * size, 0, rows * ((row_bytes + 63) / 64)};
+}
+
+// Part `index` of `parts` of the lines.
+GemmPrefetch part_of(GemmPrefetch all, int64_t index, int64_t parts) {
+  const int64_t count = all.end;
+  all.begin = count * index / parts;
+  all.end = count * (index + 1) / parts;
+  return all;
+}
+
+constexpr int64_t kGroup = 4;  // panels of a B that is not transposed, packed together
+
+// One thread's part of a product: rows x columns of C.
+template <class T, class A, class B>
+struct PackedPart {
+  Range rows, columns;
+  int64_t k;
+  Matrix<A> a;
+  Matrix<B> b;
+  T* c;
+  int64_t ldc;
+  bool add;
+  GemmEpilogue epilogue;
+  GemmTiling tiling;  // with the blocks cut evenly
+  T *packed_a, *packed_b;
+
+  void run() const {
+    int64_t packed_i = -1, packed_p = -1;  // the block in packed_a: the same for all j when A is a single block
+    for (int64_t j = columns.begin; j < columns.end; j += tiling.block_n) {
+      for (int64_t p = 0; p < k; p += tiling.block_k) {
+        for (int64_t i = rows.begin; i < rows.end; i += tiling.block_m) {
+          const int64_t height = std::min(tiling.block_m, rows.end - i), depth = std::min(tiling.block_k, k - p);
+          if (i != packed_i || p != packed_p)
+            VIGOR_PICK(gemm_pack_a)(a.at(i, p), a.ld, a.transpose == Transpose::no, height, depth, packed_a);
+          packed_i = i;
+          packed_p = p;
+          block(i, j, p, height, std::min(tiling.block_n, columns.end - j), depth);
+        }
+      }
+    }
+  }
+
+  // The packed block of A at (i, p) against the columns [j, j + width) of B, packed in groups of panels just before
+  // their first use: a group of stored rows of B is read in runs, a group of its columns is one panel.
+  void block(int64_t i, int64_t j, int64_t p, int64_t height, int64_t width, int64_t depth) const {
+    const bool first = i == rows.begin, only = rows.size() <= tiling.block_m;
+    const int64_t step = tiling.panel_columns, panels = (width + step - 1) / step;
+    const int64_t group = b.transpose == Transpose::yes ? 1 : kGroup;
+    const GemmPrefetch next_a = next_block_of_a(i, p, height, depth);
+    GemmPrefetch next_b;
+    for (int64_t q = 0; q < panels; ++q) {
+      // With one block of rows no panel is used again, and all groups share one place, which stays in the cache.
+      T* const panel = packed_b + (only ? q % group : q) * step * depth;
+      const int64_t n = std::min(step, width - q * step), later = (q / group + 1) * group * step;
+      if (first && q % group == 0) VIGOR_PICK(gemm_pack_b)
+      (b.at(p, j + q * step), b.ld, b.transpose == Transpose::yes, depth, std::min(group * step, width - q * step),
+       panel);
+      if (first && q % group == 0)
+        next_b =
+            later < width ? lines_of(b, p, j + later, depth, std::min(group * step, width - later)) : GemmPrefetch{};
+      if (!first && q + 1 < panels)
+        next_b = {panel + step * depth, step * depth * static_cast<int64_t>(sizeof(T)), 0, 0,
+                  step * depth * static_cast<int64_t>(sizeof(T)) / 64};
+      VIGOR_PICK(gemm_panel)
+      (GemmPanel<T>{height, n, depth, packed_a, panel, c + i * ldc + j + q * step, ldc, add || p > 0,
+                    p + depth == k ? epilogue_at(epilogue, i, j + q * step, ldc) : GemmEpilogue::none(),
+                    part_of(next_a, q, panels), first ? part_of(next_b, q % group, group) : next_b});
+    }
+  }
+
+  GemmPrefetch next_block_of_a(int64_t i, int64_t p, int64_t height, int64_t depth) const {
+    if (i + height < rows.end)
+      return lines_of(a, i + height, p, std::min(tiling.block_m, rows.end - i - height), depth);
+    if (p + depth < k)
+      return lines_of(a, rows.begin, p + depth, std::min(tiling.block_m, rows.size()),
+                      std::min(tiling.block_k, k - p - depth));
+    return {};
+  }
+};
+
 template <class T, class A, class B>
 void packed_gemm(int64_t m, int64_t n, int64_t k, Matrix<A> a, Matrix<B> b, T* c, int64_t ldc, bool add,
                  const GemmEpilogue& epilogue) {
-  const GemmTiling tiling = VIGOR_PICK(gemm_tiling)(static_cast<const T*>(nullptr));
-  const int64_t block_k = even_block(k, tiling.block_k, 8);
-  const int64_t block_n = even_block(n, tiling.block_n, tiling.panel_columns);
-  const int64_t a_size = (tiling.block_m * block_k + kPackSlack + 15) / 16 * 16;
+  GemmTiling tiling = VIGOR_PICK(gemm_tiling)(static_cast<const T*>(nullptr));
   const int threads = threads_for(2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k));
-  T* const packed_b = packed_panels.get<T>(block_n * block_k + threads * a_size);
+  tiling.block_k = even_block(k, tiling.block_k, 8);
+  tiling.block_n = even_block(n, tiling.block_n, kGroup * tiling.panel_columns);
+  const int64_t a_size = (tiling.block_m * tiling.block_k + kPackSlack + 15) / 16 * 16;
+  const int64_t part_size = a_size + tiling.block_n * tiling.block_k;
+  T* const memory = packed_panels.get<T>(threads * part_size);
 
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
-    const int64_t me = thread_index(), team = team_size();
-    const Grid grid(m, n, tiling, static_cast<int>(team));
-    T* const packed_a = packed_b + block_n * block_k + me * a_size;
+    const int64_t me = thread_index();
+    const Grid grid(m, n, tiling, team_size());
     const Range rows = part_of(m, 1, me / grid.column_parts, grid.row_parts);
-    const int64_t block_m = even_block(std::max<int64_t>(rows.size(), 1), tiling.block_m, 1);
-    for (int64_t j = 0; j < n; j += block_n) {
-      const int64_t width = std::min(block_n, n - j);
-      const Range pack = part_of(width, tiling.panel_columns, me, team);
-      const Range columns = part_of(width, tiling.panel_columns, me % grid.column_parts, grid.column_parts);
-      for (int64_t p = 0; p < k; p += block_k) {
-        const int64_t depth = std::min(block_k, k - p);
-        const bool last = p + depth == k;
-        VIGOR_PICK(gemm_pack_b)
-        (b.at(p, j + pack.begin), b.ld, b.transpose == Transpose::yes, depth, pack.size(),
-         packed_b + pack.begin * depth);
-#pragma omp barrier
-        for (int64_t i = rows.begin; i < rows.end && columns.size() > 0; i += block_m) {
-          const int64_t height = std::min(block_m, rows.end - i);
-          VIGOR_PICK(gemm_pack_a)(a.at(i, p), a.ld, a.transpose == Transpose::no, height, depth, packed_a);
-          VIGOR_PICK(gemm_block)
-          (GemmBlock<T>{height, columns.size(), depth, packed_a, packed_b + columns.begin * depth,
-                        c + i * ldc + j + columns.begin, ldc, add || p > 0,
-                        last ? epilogue_at(epilogue, i, j + columns.begin, ldc) : GemmEpilogue::none()});
-        }
-#pragma omp barrier
-      }
-    }
+    const Range columns = part_of(n, tiling.panel_columns, me % grid.column_parts, grid.column_parts);
+    GemmTiling mine = tiling;
+    mine.block_m = even_block(rows.size(), tiling.block_m, 1);
+    T* const packed_a = memory + me * part_size;
+    if (rows.size() > 0)
+      PackedPart<T, A, B>{rows, columns, k, a, b, c, ldc, add, epilogue, mine, packed_a, packed_a + a_size}.run();
   }
 }
 

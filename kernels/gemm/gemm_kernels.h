@@ -1,9 +1,9 @@
 #pragma once
 // The parts of the own product, compiled for every instruction set. The driver in gemm_cpu.cpp cuts a product into
 // blocks, and these work on one block:
-//   gemm_pack_a   [m,k] of A into tiles of at most kTileRows rows, each stored k-major: tile[p * rows + i]
-//   gemm_pack_b   [k,n] of B into panels of kPanelColumns columns, zero-padded: panel[p * columns + j]
-//   gemm_block    all tiles against all panels, with the micro-kernel: a tile of C in registers
+//   gemm_pack_a   [m,k] of A into tiles of at most tile_rows rows, each stored k-major: tile[p * rows + i]
+//   gemm_pack_b   [k,n] of B into panels of panel_columns columns, zero-padded: panel[p * panel_columns + j]
+//   gemm_panel    all tiles of A against one panel of B with the micro-kernel, which keeps a tile of C in registers
 #include <stdint.h>
 
 #include "kernels/gemm/gemm_epilogue.h"
@@ -17,15 +17,24 @@ struct GemmTiling {
   int64_t block_m, block_n, block_k;  // MC, NC, KC
 };
 
+// Memory that will be packed next, brought into the cache while the multipliers work: cache lines [begin, end) of
+// `rows` rows of `row_bytes` each, counted row by row. Packing would otherwise wait for memory.
+struct GemmPrefetch {
+  const void* data = nullptr;
+  int64_t row_bytes = 0, stride_bytes = 0;
+  int64_t begin = 0, end = 0;
+};
+
 template <class T>
-struct GemmBlock {
-  int64_t m, n, k;
-  const T* a;  // packed
-  const T* b;  // packed
+struct GemmPanel {
+  int64_t m, n, k;  // n <= panel_columns
+  const T* a;       // packed
+  const T* b;       // packed
   T* c;
   int64_t ldc;
   bool add;               // C += instead of C =
-  GemmEpilogue epilogue;  // bias and pre of this block; none unless the sum over k ends here (f32 only)
+  GemmEpilogue epilogue;  // bias and pre of this part; none unless the sum over k ends here (f32 only)
+  GemmPrefetch next_a, next_b;
 };
 
 // x [M,K] times W [N,K] transposed for few rows of x: columns [n_begin, n_end) of C [M,N] in f32.
@@ -59,8 +68,8 @@ VIGOR_PER_ISA(
     void gemm_pack_b(const bf16* b, int64_t ldb, bool k_contiguous, int64_t k, int64_t n, float* packed);
     void gemm_pack_b(const double* b, int64_t ldb, bool k_contiguous, int64_t k, int64_t n, double* packed);
 
-    void gemm_block(const GemmBlock<float>& block);
-    void gemm_block(const GemmBlock<double>& block);
+    void gemm_panel(const GemmPanel<float>& panel);
+    void gemm_panel(const GemmPanel<double>& panel);
 
     void gemm_few_rows(const GemmFewRows<float, float>& p);
     void gemm_few_rows(const GemmFewRows<float, bf16>& p);

@@ -43,49 +43,69 @@ void pack_transposed(const S* source, int64_t ld, int64_t rows, int64_t k, float
   }
 }
 
-// `stride` >= width; what lies between is filled with zeros, but a stride above kLanes must be a multiple of it.
 template <class S>
-void pack_panel(const S* source, int64_t ld, bool k_contiguous, int64_t width, int64_t k, float* panel,
-                int64_t stride) {
+vfloat load_upto(const S* p, int64_t n) {
+  return n >= kLanes ? load(p) : load_partial(p, n < 0 ? 0 : n);
+}
+
+template <class S>
+void pack_a(const S* a, int64_t lda, bool k_contiguous, int64_t m, int64_t k, float* packed) {
+  const int64_t tile_rows = gemm_tiling(packed).tile_rows, tiles = (m + tile_rows - 1) / tile_rows;
   if (k_contiguous) {
-    for (int64_t i = 0; i < stride; i += kLanes) {
-      const int64_t rows = width - i < 0 ? 0 : width - i < kLanes ? width - i : kLanes;
-      pack_transposed(source + i * ld, ld, rows, k, panel + i, stride);
+    for (int64_t t = 0; t < tiles; ++t) {
+      const int64_t begin = t * m / tiles, rows = (t + 1) * m / tiles - begin;
+      pack_transposed(a + begin * lda, lda, rows, k, packed + begin * k, rows);
+    }
+    return;
+  }
+  // Along the stored rows, which are long, and not down the columns, where each element is on another page.
+  for (int64_t p = 0; p < k; ++p) {
+    for (int64_t t = 0; t < tiles; ++t) {
+      const int64_t begin = t * m / tiles, rows = (t + 1) * m / tiles - begin;
+      const vfloat row = load_upto(a + p * lda + begin, rows);
+      float* out = packed + begin * k + p * rows;
+      if (p * rows + kLanes <= k * rows) store(out, row);  // the excess is overwritten by the next rows
+      else store_partial(out, row, rows);
+    }
+  }
+}
+
+template <class S>
+void pack_b(const S* b, int64_t ldb, bool k_contiguous, int64_t k, int64_t n, float* packed) {
+  const int64_t columns = gemm_tiling(packed).panel_columns;
+  if (k_contiguous) {
+    for (int64_t j = 0; j < n; j += columns) {
+      for (int64_t i = 0; i < columns; i += kLanes) {
+        const int64_t left = n - j - i, rows = left < 0 ? 0 : left < kLanes ? left : kLanes;
+        pack_transposed(b + (j + i) * ldb, ldb, rows, k, packed + j * k + i, columns);
+      }
     }
     return;
   }
   for (int64_t p = 0; p < k; ++p) {
-    for (int64_t i = 0; i < stride; i += kLanes) {
-      const int64_t rows = width - i < 0 ? 0 : width - i < kLanes ? width - i : kLanes;
-      store(panel + p * stride + i,
-            rows == kLanes ? load(source + p * ld + i) : load_partial(source + p * ld + i, rows));
-    }
+    for (int64_t j = 0; j < n; j += columns)
+      for (int64_t i = 0; i < columns; i += kLanes)
+        store(packed + j * k + p * columns + i, load_upto(b + p * ldb + j + i, n - j - i));
   }
 }
 
 // f64 is for checking gradients, not for speed.
-void pack_panel(const double* source, int64_t ld, bool k_contiguous, int64_t width, int64_t k, double* panel,
-                int64_t stride) {
-  for (int64_t p = 0; p < k; ++p)
-    for (int64_t i = 0; i < stride; ++i)
-      panel[p * stride + i] = i < width ? source[k_contiguous ? i * ld + p : p * ld + i] : 0.0;
-}
-
-template <class S, class T>
-void pack_a(const S* a, int64_t lda, bool k_contiguous, int64_t m, int64_t k, T* packed) {
-  const int64_t tiles = (m + gemm_tiling(packed).tile_rows - 1) / gemm_tiling(packed).tile_rows;
+void pack_a(const double* a, int64_t lda, bool k_contiguous, int64_t m, int64_t k, double* packed) {
+  const int64_t tile_rows = gemm_tiling(packed).tile_rows, tiles = (m + tile_rows - 1) / tile_rows;
   for (int64_t t = 0; t < tiles; ++t) {
     const int64_t begin = t * m / tiles, rows = (t + 1) * m / tiles - begin;
-    pack_panel(a + (k_contiguous ? begin * lda : begin), lda, k_contiguous, rows, k, packed + begin * k, rows);
+    for (int64_t p = 0; p < k; ++p)
+      for (int64_t i = 0; i < rows; ++i)
+        packed[begin * k + p * rows + i] = a[k_contiguous ? (begin + i) * lda + p : p * lda + begin + i];
   }
 }
 
-template <class S, class T>
-void pack_b(const S* b, int64_t ldb, bool k_contiguous, int64_t k, int64_t n, T* packed) {
+void pack_b(const double* b, int64_t ldb, bool k_contiguous, int64_t k, int64_t n, double* packed) {
   const int64_t columns = gemm_tiling(packed).panel_columns;
   for (int64_t j = 0; j < n; j += columns)
-    pack_panel(b + (k_contiguous ? j * ldb : j), ldb, k_contiguous, n - j < columns ? n - j : columns, k,
-               packed + j * k, columns);
+    for (int64_t p = 0; p < k; ++p)
+      for (int64_t i = 0; i < columns; ++i)
+        packed[j * k + p * columns + i] = j + i < n ? b[k_contiguous ? (j + i) * ldb + p : p * ldb + j + i] : 0.0;
 }
 
 }  // namespace

@@ -84,7 +84,7 @@ void expect_right(const Case& t) {
 
   // Rounding of k additions of numbers below 1, then of the result to the type of C.
   const bool f64 = std::is_same_v<C, double>, half = std::is_same_v<C, bf16>;
-  const double sum_error = (f64 ? 1e-16 : 1.2e-7) * (4.0 + 0.25 * static_cast<double>(t.k));
+  const double sum_error = (f64 ? 1e-16 : 1.2e-7) * (4.0 + 0.75 * static_cast<double>(t.k));
   const double rounding = f64 ? 1e-15 : half ? 4e-3 : 3e-7;
   for (int64_t i = 0; i < t.m; ++i) {
     for (int64_t j = 0; j < t.n; ++j) {
