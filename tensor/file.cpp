@@ -12,7 +12,6 @@
 #include <random>
 #include <stdexcept>
 #include <system_error>
-#include <utility>
 
 #include "tensor/check.h"
 
