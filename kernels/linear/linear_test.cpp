@@ -101,21 +101,22 @@ TEST(Linear, RowSlicesAreNotCopied) {
 }
 
 TEST(Linear, ParameterGradientsGoIntoTheirBuffers) {
-  const Tensor x = random({6, 17}), weight = random({5, 17}, Dtype::f32, 1), bias = random({5}, Dtype::f32, 2);
-  for (const Operation& f : {Operation(run), Operation(run_gelu)}) {
-    const Tensor dy = random({6, 5}, Dtype::f32, 5);
-    const Outcome once = outcome_of(f, {x, weight, bias}, dy);
-    const std::vector<Tensor> leaves = {detach(x), detach(weight), detach(bias)};
-    for (size_t i = 1; i < 3; ++i) {
-      set_requires_grad(leaves[i]);
-      set_grad_buffer(leaves[i], full(leaves[i].shape(), 7.0));  // old numbers that count as zero
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16, Dtype::f64})
+    for (const Operation& f : {Operation(run), Operation(run_gelu)}) {
+      const std::vector<Tensor> in = {random({6, 17}, dtype), random({5, 17}, dtype, 1), random({5}, dtype, 2)};
+      const Tensor dy = random({6, 5}, dtype, 5);
+      const Outcome once = outcome_of(f, in, dy);
+      for (size_t i = 1; i < 3; ++i) {
+        set_requires_grad(in[i]);
+        set_grad_buffer(in[i], full(in[i].shape(), 7.0, dtype));  // old numbers that count as zero
+      }
+      for (int step = 0; step < 2; ++step) {
+        const Tensor y = f(in);
+        backward(std::span(&y, 1), std::span(&dy, 1));
+      }
+      const double tolerance = dtype == Dtype::bf16 ? 1e-2 : 1e-5;
+      for (size_t i = 1; i < 3; ++i) expect_close(grad(in[i]), once.gradients[i] * 2.0, tolerance, tolerance);
     }
-    for (int step = 0; step < 2; ++step) {
-      const Tensor y = f(leaves);
-      backward(std::span(&y, 1), std::span(&dy, 1));
-    }
-    for (size_t i = 1; i < 3; ++i) expect_close(grad(leaves[i]), once.gradients[i] * 2.0, 1e-5, 1e-5);
-  }
 }
 
 // Backward writes dpre over dy only when nobody else can see dy.

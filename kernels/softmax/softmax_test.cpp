@@ -56,6 +56,7 @@ TEST(Softmax, MaskedAndLargeValues) {
   const float inf = std::numeric_limits<float>::infinity();
   for_each_isa([&] {
     expect_values(softmax(from_values<float>({1e30f, 1e30f, -inf, -1e30f}, {4})), {0.5, 0.5, 0, 0});
+    expect_values(softmax(full({5}, -200)), {0.2, 0.2, 0.2, 0.2, 0.2}, 1e-7);
     EXPECT_TRUE(std::isnan(softmax(full({5}, -inf)).to_vector<float>()[0]));
     const Tensor with_nan = softmax(from_values<float>({1, std::nanf(""), 2}, {3}));
     EXPECT_TRUE(std::isnan(with_nan.to_vector<float>()[0]));
