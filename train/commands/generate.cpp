@@ -140,8 +140,8 @@ int run_generate(const GenerateCall& call) {
 void add_sampling_options(CLI::App& command, GenerateOptions& options) {
   const char* group = "Sampling";
   auto* temperature =
-      command.add_option("--temperature", options.sampling.temperature, "above 1 bolder, below 1 safer")
-          ->check(CLI::Range(1e-3, 1e3))
+      command.add_option("--temperature", options.sampling.temperature, "above 1 bolder, below 1 safer; 0: greedy")
+          ->check(CLI::Range(0.0, 1e3))
           ->capture_default_str()
           ->group(group);
   auto* top_k = command.add_option("--top-k", options.sampling.top_k, "choose among the k likeliest tokens; 0: all")
@@ -167,7 +167,7 @@ void add_generate_command(CLI::App& app, CommandRun& run) {
   CLI::App* command = app.add_subcommand("generate", "continue a prompt, or talk with a model");
   auto call = std::make_shared<GenerateCall>();
   call->options.max_new_tokens = 200;
-  call->options.sampling.temperature = 0.8f;
+  call->options.sampling.temperature = 0.8;
   call->options.sampling.top_k = 40;
   command->add_option("--model", call->model, "model folder, or the --out of a training run")
       ->required()
