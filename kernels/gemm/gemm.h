@@ -67,7 +67,8 @@ void gemm(int64_t m, int64_t n, int64_t k, const GemmInput& a, const GemmInput& 
 void gemm_batched(int64_t count, int64_t m, int64_t n, int64_t k, const GemmInput& a, int64_t stride_a,
                   const GemmInput& b, int64_t stride_b, const GemmOutput& c, int64_t stride_c);
 
-// out[n] (+)= sum over m of x[m,n]: the gradient of a bias. x f32, bf16 or f64; out of the same dtype, or f32 for bf16.
+// out[n] (+)= sum over m of x[m,n]: the gradient of a bias. x and out f32 or bf16 in any mix (summed in
+// f32), or both f64.
 void column_sum(int64_t m, int64_t n, const GemmInput& x, const GemmOutput& out);
 
 }  // namespace vigor

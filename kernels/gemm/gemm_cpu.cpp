@@ -414,9 +414,11 @@ void gemm_batched(int64_t count, int64_t m, int64_t n, int64_t k, const GemmInpu
 
 void column_sum(int64_t m, int64_t n, const GemmInput& x, const GemmOutput& out) {
   const bool f64 = x.dtype == Dtype::f64 && out.dtype == Dtype::f64;
-  if (!f64 && !(is_f32_or_bf16(x.dtype) && out.dtype == Dtype::f32))
-    fail("column_sum: must be f32 or bf16 into f32, or f64 into f64; got {} into {}", name_of(x.dtype),
+  if (!f64 && !(is_f32_or_bf16(x.dtype) && is_f32_or_bf16(out.dtype)))
+    fail("column_sum: x and the sums must each be f32 or bf16, or both f64; got {} into {}", name_of(x.dtype),
          name_of(out.dtype));
+  const bool round = out.dtype == Dtype::bf16;  // summed in f32 first
+  float* const sums = round ? f32_rows.get<float>(n) : static_cast<float*>(out.data);
   const bool add = out.accumulate == Accumulate::yes;
   const int threads = threads_for(static_cast<double>(m * n) * 4.0);
 #pragma omp parallel num_threads(threads) if (threads > 1)
@@ -429,10 +431,12 @@ void column_sum(int64_t m, int64_t n, const GemmInput& x, const GemmOutput& out)
     } else {
       visit_storage(x.dtype, [&]<class T>() {
         VIGOR_PICK(column_sum)
-        (m, columns.size(), static_cast<const T*>(first), x.ld, static_cast<float*>(out.data) + columns.begin, add);
+        (m, columns.size(), static_cast<const T*>(first), x.ld, sums + columns.begin, add && !round);
       });
     }
   }
+  bf16* const rounded = static_cast<bf16*>(out.data);
+  for (int64_t j = 0; j < n && round; ++j) rounded[j] = bf16(sums[j] + (add ? static_cast<float>(rounded[j]) : 0.0f));
 }
 
 }  // namespace vigor

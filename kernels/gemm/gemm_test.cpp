@@ -203,15 +203,19 @@ TEST_P(Gemm, ColumnSum) {
       Stored<bf16> half(m, n, 1, random);
       Stored<double> wide(m, n, 1, random), wide_sum(1, n, 0, random);
       Stored<float> half_sum = sum;
+      Stored<bf16> rounded_sum(1, n, 0, random);
+      const Stored<bf16> rounded_before = rounded_sum;
       const Stored<float> before = sum;
       column_sum(m, n, {x.data.data(), x.ld}, {sum.data.data(), n, Accumulate::yes});
       column_sum(m, n, {half.data.data(), half.ld}, {half_sum.data.data(), n});
+      column_sum(m, n, {half.data.data(), half.ld}, {rounded_sum.data.data(), n, Accumulate::yes});
       column_sum(m, n, {wide.data.data(), wide.ld}, {wide_sum.data.data(), n});
       for (int64_t j = 0; j < n; ++j) {
         double want = before.at(0, j), want_half = 0, want_wide = 0;
         for (int64_t i = 0; i < m; ++i) want += x.at(i, j), want_half += half.at(i, j), want_wide += wide.at(i, j);
         EXPECT_NEAR(sum.at(0, j), want, 1e-5);
         EXPECT_NEAR(half_sum.at(0, j), want_half, 1e-5);
+        EXPECT_NEAR(rounded_sum.at(0, j), want_half + rounded_before.at(0, j), 4e-3 * (1 + std::abs(want_half)));
         EXPECT_NEAR(wide_sum.at(0, j), want_wide, 1e-13);
       }
     }
