@@ -1,0 +1,165 @@
+#include "kernels/attention/attention.h"
+
+#include <cmath>
+
+#include "kernels/arguments.h"
+#include "kernels/attention/attention_kernels.h"
+#include "tensor/op_scope.h"
+#include "tensor/primitives.h"
+
+namespace vigor {
+namespace {
+
+double products_flops(const Tensor& q, int64_t keys, bool causal) {  // of the two products of the forward pass
+  return (causal ? 2.0 : 4.0) * static_cast<double>(q.numel()) * static_cast<double>(keys);
+}
+
+// q, k and v, each a tensor of its own or all windows on one; and where their gradients go.
+struct AttentionNode : Node {
+  explicit AttentionNode(const char* name) : Node(name) {}
+  SavedTensor q{this, "q"}, k{this, "k"}, v{this, "v"}, y{this, "y"}, lse{this, "lse"};
+  SavedTensor offsets{this, "offsets"}, lengths{this, "lengths"};
+  double scale = 1;
+  bool causal = true;
+
+  void backward(Backward& b) override {
+    const Tensor dq = empty(q.get().shape(), lse.get().dtype(), q.get().device());
+    const Tensor dk = empty(k.get().shape(), lse.get().dtype(), k.get().device());
+    const Tensor dv = empty(v.get().shape(), lse.get().dtype(), v.get().device());
+    compute(b, dq, dk, dv);
+    set_rounded(b, 0, dq);
+    set_rounded(b, 1, dk);
+    set_rounded(b, 2, dv);
+  }
+
+ protected:
+  void compute(const Backward& b, const Tensor& dq, const Tensor& dk, const Tensor& dv) {
+    const Tensor dy = contiguous_values(b.grad_or_zeros(0)), dlse = contiguous_values(b.grad(1));
+    OpScope scope("attention_backward", {&dy, &dlse, &q.get(), &k.get(), &v.get(), &y.get(), &lse.get()},
+                  2.5 * products_flops(q.get(), k.get().size(1), causal));
+    const AttentionInputs in{q.get(), k.get(), v.get(), view_or_none(offsets.get()), view_or_none(lengths.get()),
+                             scale,   causal};
+    const Tensor scratch = empty({attention_backward_scratch(in)}, lse.get().dtype(), dy.device());
+    switch (dy.device().kind) {
+      case DeviceKind::cpu:
+        attention_backward_cpu(in, {y.get(), lse.get(), dy, view_or_none(dlse), dq, dk, dv}, scratch);
+        break;
+      case DeviceKind::cuda:
+        unsupported_device("attention_backward", dy.device());
+    }
+    scope.done({&dq, &dk, &dv});
+  }
+
+  // Gradients are computed in f32; those of bf16 inputs are rounded once, at the end.
+  void set_rounded(Backward& b, int input, const Tensor& gradient) {
+    if (gradient.dtype() == y.get().dtype()) return b.set(input, gradient);
+    const Tensor rounded = empty(gradient.shape(), y.get().dtype(), gradient.device());
+    copy(rounded, gradient);
+    b.set(input, rounded);
+  }
+};
+
+struct QkvViews {
+  Tensor q, k, v;
+};
+
+// Windows [B,T,heads,P] on qkv [B,T,Hq+2*Hkv,P].
+QkvViews split_heads(const Tensor& qkv, int64_t kv_heads) {
+  const int64_t heads = qkv.size(2), q_heads = heads - 2 * kv_heads;
+  const auto window = [&](int64_t start, int64_t end) {
+    return qkv.with_view(sliced(qkv, 2, start, end, 1, "attention_qkv"));
+  };
+  return {window(0, q_heads), window(q_heads, q_heads + kv_heads), window(q_heads + kv_heads, heads)};
+}
+
+struct AttentionQkvNode : AttentionNode {
+  AttentionQkvNode(const Shape& qkv_sizes, int64_t heads_of_kv)
+      : AttentionNode("attention_qkv"), sizes(qkv_sizes), kv_heads(heads_of_kv) {}
+  Shape sizes;
+  int64_t kv_heads;
+
+  void backward(Backward& b) override {
+    const Tensor dqkv = empty(sizes, lse.get().dtype(), lse.get().device());
+    const QkvViews d = split_heads(dqkv, kv_heads);
+    compute(b, d.q, d.k, d.v);
+    set_rounded(b, 0, dqkv);
+  }
+};
+
+void check_inputs(const char* op, const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
+  check(q.defined() && k.defined() && v.defined(), "{}: q, k and v must be tensors; got an undefined one", op);
+  if (!is_computed(q.dtype()) || q.rank() != 4 || q.numel() == 0)
+    fail("{}: q must be [B,Tq,Hq,P] in f32, f64 or bf16, none of them 0; got {}", op, describe(q));
+  if (k.rank() != 4 || k.numel() == 0 || k.size(0) != q.size(0) || k.size(3) != q.size(3) ||
+      q.size(2) % k.size(2) != 0 || k.dtype() != q.dtype() || k.device() != q.device())
+    fail("{}: k must be [B,Tk,Hkv,P] like q, with Hkv dividing Hq; got {} (q is {})", op, describe(k), describe(q));
+  if (!(v.shape() == k.shape()) || v.dtype() != q.dtype() || v.device() != q.device())
+    fail("{}: v must be like k; got {} (k is {})", op, describe(v), describe(k));
+  const auto check_per_sequence = [&](const char* name, const Tensor& values, int64_t least, int64_t most) {
+    if (!values.defined()) return;
+    if (!(values.shape() == Shape{q.size(0)}) || values.dtype() != Dtype::i32)
+      fail("{}: {} must be [B]=[{}] i32; got {}", op, name, q.size(0), describe(values));
+    const std::vector<int32_t> numbers = values.to_vector<int32_t>();
+    for (size_t b = 0; b < numbers.size(); ++b)
+      check(numbers[b] >= least && numbers[b] <= most, "{}: {} must be in {} .. {}; {}[{}] is {}", op, name, least,
+            most, name, b, numbers[b]);
+  };
+  check_per_sequence("offsets", options.offsets, 0, INT32_MAX);
+  check_per_sequence("lengths", options.lengths, 0, k.size(1));
+}
+
+// Kernels step along P with stride 1.
+Tensor unit_stride(const Tensor& x) { return x.strides().back() == 1 || x.size(3) == 1 ? x : clone(x); }
+
+AttentionResult run(const char* op, const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
+                    const std::shared_ptr<AttentionNode>& node) {
+  OpScope scope(op, {&q, &k, &v}, products_flops(q, k.size(1), options.causal));
+  const Tensor q_in = unit_stride(q), k_in = unit_stride(k), v_in = unit_stride(v);
+  const Tensor offsets = contiguous_values(options.offsets), lengths = contiguous_values(options.lengths);
+  const double scale = options.scale != 0 ? options.scale : 1 / std::sqrt(static_cast<double>(q.size(3)));
+  const Dtype lse_dtype = q.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32;
+  const AttentionResult result{empty(q.shape(), q.dtype(), q.device()),
+                               empty({q.size(0), q.size(2), q.size(1)}, lse_dtype, q.device())};
+  const AttentionInputs in{q_in, k_in, v_in, view_or_none(offsets), view_or_none(lengths), scale, options.causal};
+  const Tensor scratch = empty({attention_forward_scratch(in)}, lse_dtype, q.device());
+  switch (q.device().kind) {
+    case DeviceKind::cpu:
+      attention_forward_cpu(in, result.y, result.lse, scratch);
+      break;
+    case DeviceKind::cuda:
+      unsupported_device(op, q.device());
+  }
+  if (node) {
+    node->q.save(q_in);
+    node->k.save(k_in);
+    node->v.save(v_in);
+    node->y.save(result.y);
+    node->lse.save(result.lse);
+    node->offsets.save(offsets);
+    node->lengths.save(lengths);
+    node->scale = scale;
+    node->causal = options.causal;
+    node->attach({&result.y, &result.lse});
+  }
+  scope.done({&result.y, &result.lse});
+  return result;
+}
+
+}  // namespace
+
+AttentionResult attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
+  check_inputs("attention", q, k, v, options);
+  return run("attention", q, k, v, options, record<AttentionNode>({&q, &k, &v}, "attention"));
+}
+
+AttentionResult attention_qkv(const Tensor& qkv, int64_t kv_heads, const AttentionOptions& options) {
+  check(qkv.defined(), "attention_qkv: qkv must be a tensor; got an undefined one");
+  if (qkv.rank() != 4 || kv_heads < 1 || qkv.size(2) <= 2 * kv_heads)
+    fail("attention_qkv: qkv must be [B,T,Hq+2*Hkv,P] with Hq and Hkv={} at least 1; got {}", kv_heads, describe(qkv));
+  const QkvViews views = split_heads(qkv, kv_heads);
+  check_inputs("attention_qkv", views.q, views.k, views.v, options);
+  return run("attention_qkv", views.q, views.k, views.v, options,
+             record<AttentionQkvNode>({&qkv}, qkv.shape(), kv_heads));
+}
+
+}  // namespace vigor
