@@ -98,8 +98,13 @@ struct Allocator::State {
   std::vector<Segment> segments;
   std::vector<std::unique_ptr<Block[]>> slabs;  // the Block records of bins
 
-  Block* segment(size_t nbytes) {
+  // A new segment of `nbytes`; near the end of memory one of `least`.
+  Block* segment(size_t nbytes, size_t least) {
     void* data = system->reserve(nbytes);
+    if (data == nullptr) {
+      nbytes = least;
+      data = system->reserve(nbytes);
+    }
     if (data == nullptr)
       throw std::runtime_error(fmt::format("out of memory: {} MB more were needed, {} MB are in use", nbytes >> 20,
                                            stats.current_bytes >> 20));
@@ -119,7 +124,8 @@ struct Allocator::State {
       block = *found;
       free_blocks.erase(found);
     } else {
-      block = segment(nbytes > kSegmentBytes / 2 ? round_up(nbytes, kHugePage) : kSegmentBytes);
+      const size_t least = round_up(nbytes, kHugePage);
+      block = segment(nbytes > kSegmentBytes / 2 ? least : kSegmentBytes, least);
     }
     block->is_free = false;
     if (block->nbytes - nbytes > kSmallLimit) {  // keep the rest

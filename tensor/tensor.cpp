@@ -113,10 +113,13 @@ namespace {
 
 constexpr int64_t kEdgeItems = 3;
 
-void print_dim(std::string& out, const std::vector<double>& values, const Tensor& x, int dim, int64_t first) {
+std::string shown(double value) { return fmt::format("{:10.4g}", value); }
+std::string shown(int64_t value) { return fmt::format("{:d}", value); }
+
+template <class T>
+void print_dim(std::string& out, const std::vector<T>& values, const Tensor& x, int dim, int64_t first) {
   if (dim == x.rank()) {
-    const double v = values[static_cast<size_t>(first)];
-    out += is_floating(x.dtype()) ? fmt::format("{:10.4g}", v) : fmt::format("{:d}", static_cast<int64_t>(v));
+    out += shown(values[static_cast<size_t>(first)]);
     return;
   }
   int64_t step = 1;
@@ -142,7 +145,8 @@ void print_dim(std::string& out, const std::vector<double>& values, const Tensor
 std::string to_string(const Tensor& x) {
   if (!x.defined()) return "undefined tensor";
   std::string out;
-  print_dim(out, x.to_vector<double>(), x, 0, 0);
+  if (is_floating(x.dtype())) print_dim(out, x.to_vector<double>(), x, 0, 0);
+  else print_dim(out, x.to_vector<int64_t>(), x, 0, 0);
   return out + "  " + describe(x);
 }
 

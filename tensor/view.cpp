@@ -53,13 +53,14 @@ TensorView expanded(const TensorView& x, const Shape& sizes, const char* op) {
 }
 
 std::optional<TensorView> reshaped(const TensorView& x, const Shape& sizes) {
+  if (sizes.numel() != x.numel()) return std::nullopt;
   TensorView y = x;
   y.sizes = sizes;
   if (x.is_contiguous()) {
     y.strides = contiguous_strides(sizes);
     return y;
   }
-  if (sizes.numel() != x.numel() || x.numel() == 0) return std::nullopt;
+  if (x.numel() == 0) return std::nullopt;
   // Walk both shapes from the right in groups of equal element count; inside a group x must be contiguous.
   y.strides = sizes;
   int from = x.rank() - 1;

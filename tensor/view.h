@@ -31,7 +31,7 @@ struct TensorView {
 TensorView permuted(const TensorView& x, std::span<const int> dims, const char* op);
 TensorView sliced(const TensorView& x, int dim, int64_t start, int64_t end, int64_t step, const char* op);
 TensorView expanded(const TensorView& x, const Shape& sizes, const char* op);  // size 1 -> n with stride 0
-// The same elements under other sizes; none when the strides do not allow it without a copy.
+// The same elements under other sizes; none when the strides do not allow it without a copy, or their number differs.
 std::optional<TensorView> reshaped(const TensorView& x, const Shape& sizes);
 
 }  // namespace vigor
