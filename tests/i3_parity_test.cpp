@@ -9,6 +9,7 @@
 #include "autograd/variable.h"
 #include "kernels/adamw/adamw.h"
 #include "kernels/global_norm/global_norm.h"
+#include "kernels/views/views.h"
 #include "models/hf/model_folder.h"
 #include "models/i3/i3_model.h"
 #include "nn/forward_context.h"
@@ -117,16 +118,22 @@ TEST_P(I3Parity, WeightsAfterFiveStepsOfTheRecipe) {
   }
   for (const ArenaSlot& slot : parameters.parameters()) {
     const Tensor expected = c.expected.tensor("step5." + slot.name);
-    const bool is_qkv_bias = slot.name.find("qkv.bias") != std::string::npos;
-    // Keys' biases have gradient 0, softmax ignoring a shift, and Adam makes full steps of the rounding noise there.
-    if (!is_qkv_bias) expect_near(slot.tensor, expected, 1e-6, slot.name);
-    else expect_close(slot.tensor, expected, 5e-5);
+    if (slot.name.find("qkv.bias") == std::string::npos) {
+      expect_near(slot.tensor, expected, 1e-6, slot.name);
+      continue;
+    }
+    // The keys' biases have gradient 0, as softmax ignores a shift, and Adam makes full steps of the rounding noise
+    // there.
+    const int64_t d = expected.numel() / 3;
+    expect_near(slice(slot.tensor, 0, 0, d), slice(expected, 0, 0, d), 1e-6, slot.name);
+    expect_close(slice(slot.tensor, 0, d, 2 * d), slice(expected, 0, d, 2 * d), 5e-5);
+    expect_near(slice(slot.tensor, 0, 2 * d, 3 * d), slice(expected, 0, 2 * d, 3 * d), 1e-6, slot.name);
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, I3Parity,
                          ::testing::Values("pure_hybrid", "mixed", "pure_attention", "low_rank", "interleaved"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& fixture) { return std::string(fixture.param); });
 
 TEST(I3Parity, PublishedPickleWithPrefixAndWrongStateWidth) {
   Case c("pickled_prefixed");

@@ -4,6 +4,7 @@
 //   v = value(x),  g = sigmoid(gate(x)),  y_t = g_t * mean(v_0 .. v_t)           x, y [B,T,d]
 //
 // Causal, and a recurrence in disguise: the sum v_0 + .. + v_t is all it remembers of the past.
+#include "kernels/cast/cast.h"
 #include "kernels/cumsum/cumsum.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/views/views.h"
@@ -52,9 +53,7 @@ class GatedAverage : public vigor::Mixer {
     const Tensor counts = vigor::empty({B, T, 1}, vigor::Dtype::f64);
     for (int64_t b = 0; b < B; ++b)
       for (int64_t t = 0; t < T; ++t) counts.data<double>()[b * T + t] = static_cast<double>(offsets[b] + t + 1);
-    const Tensor divisors = vigor::empty({B, T, 1}, x.dtype());
-    vigor::copy(divisors, counts);
-    return vigor::sigmoid(gate_.forward(x)) * (sums / divisors);
+    return vigor::sigmoid(gate_.forward(x)) * (sums / vigor::cast(counts, x.dtype()));
   }
 
   // u8 [B,T,1]: 1 where row b has no token.
