@@ -136,8 +136,8 @@ RunState read_run_state(const fs::path& folder) {
   check(object.is_object(), "{}: not a JSON object", (folder / kStateFile).string());
   const std::string checksum = require_text(object, "checksum");
   check(checksum == checksum_of(object), "{} is not as it was written (checksum)", (folder / kStateFile).string());
-  check(require_count(object, "format") == kFormat, "{}: format {} is not known here", kStateFile,
-        object["format"].get<int64_t>());
+  const int64_t format = require_count(object, "format");
+  check(format == kFormat, "{}: format {} is not known here", kStateFile, format);
   RunState state;
   state.step = require_count(object, "step");
   state.tokens = require_count(object, "tokens");
