@@ -1,11 +1,9 @@
 #include "nn/attention.h"
 
-#include <cmath>
 #include <stdexcept>
 
 #include "autograd/variable.h"
 #include "kernels/attention/attention.h"
-#include "kernels/concat/concat.h"
 #include "kernels/views/views.h"
 #include "tensor/check.h"
 #include "tensor/primitives.h"
@@ -40,11 +38,7 @@ Attention::Attention(int64_t channels, int64_t heads)
 Tensor Attention::forward(const Tensor& x) const {
   const int64_t B = x.size(0), T = x.size(1), P = channels_ / heads_;
   const Tensor fused = reshape(qkv.forward(x), {B, T, 3 * heads_, P});
-  const std::vector<Tensor> parts = split(fused, {heads_, heads_, heads_}, 2);  // each [B,T,H,P]
-  AttentionOptions options;
-  options.scale = 1.0 / std::sqrt(static_cast<double>(P));
-  options.causal = true;
-  const Tensor y = attention(parts[0], parts[1], parts[2], options).y;  // [B,T,H,P]
+  const Tensor y = attention_qkv(fused, heads_).y;  // [B,T,H,P]
   return out_proj.forward(reshape(y, {B, T, channels_}));
 }
 
@@ -54,18 +48,15 @@ Tensor Attention::forward(const Tensor& x, LayerCache& cache, const TokenPositio
   const Tensor &keys = cache.tensors[0], &values = cache.tensors[1];
   check(positions.max_end <= keys.size(1), "attention: the cache has room for {} tokens a row; this call needs {}",
         keys.size(1), positions.max_end);
-  const int64_t B = x.size(0), T = x.size(1), P = channels_ / heads_;
-  const Tensor fused = reshape(qkv.forward(x), {B, T, 3 * heads_, P});
-  const std::vector<Tensor> parts = split(fused, {heads_, heads_, heads_}, 2);  // each [B,T,H,P]
-  append(keys, parts[1], positions);
-  append(values, parts[2], positions);
+  const int64_t B = x.size(0), T = x.size(1), H = heads_, P = channels_ / heads_;
+  const Tensor fused = reshape(qkv.forward(x), {B, T, 3 * H, P});
+  append(keys, slice(fused, 2, H, 2 * H), positions);
+  append(values, slice(fused, 2, 2 * H, 3 * H), positions);
   AttentionOptions options;
-  options.scale = 1.0 / std::sqrt(static_cast<double>(P));
-  options.causal = true;
   options.offsets = positions.offsets;
   options.lengths = positions.ends;
-  const Tensor y = attention(parts[0], slice(keys, 1, 0, positions.max_end), slice(values, 1, 0, positions.max_end),
-                             options)
+  const Tensor y = attention(slice(fused, 2, 0, H), slice(keys, 1, 0, positions.max_end),
+                             slice(values, 1, 0, positions.max_end), options)
                        .y;  // [B,T,H,P]
   return out_proj.forward(reshape(y, {B, T, channels_}));
 }
