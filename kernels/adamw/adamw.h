@@ -1,33 +1,30 @@
 #pragma once
-// AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), one pass over memory for any number of parameters: give it the
-// arena in which they lie side by side. With g the gradient times state.clip_factor:
+// AdamW (Loshchilov and Hutter 2017, arXiv:1711.05101), one pass over an arena of parameters, in place. Rounded as
+// PyTorch does it, with t counted from 1:
 //
-//   p <- p (1 - lr wd)
-//   m <- m + (1 - beta1) (g - m)
-//   v <- beta2 v + (1 - beta2) g^2
-//   p <- p - lr / c1 * m / (sqrt(v / c2) + eps),    c1 = 1 - beta1^(step+1),  c2 = 1 - beta2^(step+1)
+//   g = clip_factor * grad                   clip_factor from global_norm, 1 without clipping
+//   p = p (1 - lr weight_decay)              decay comes first
+//   m = beta1 m + (1 - beta1) g
+//   v = beta2 v + (1 - beta2) g^2
+//   p = p - lr / (1 - beta1^t) m / (sqrt(v / (1 - beta2^t)) + eps)
 //
-//   param, grad, m, v   [...]  f32 or f64, one dtype and shape, contiguous; grad is only read
-//   moves       28 bytes a parameter in f32: four reads, three writes
-//   not differentiable: the parameters change in place and their storage's version goes up
+//   param, grad, m, v   [n] or any one shape, contiguous; all f32 or all f64
+//   state               lr, bias corrections and clip factor are read from it when the pass runs (tensor/step_state.h)
+//
+// No gradient: not differentiable. Memory-bound: reads four arrays and writes three, 28 n bytes in f32.
 #include "tensor/step_state.h"
 #include "tensor/tensor.h"
 
 namespace vigor {
 
 struct AdamWOptions {
-  double beta1 = 0.9;
-  double beta2 = 0.999;
+  double beta1 = 0.9, beta2 = 0.999;
   double eps = 1e-8;
   double weight_decay = 0.01;
 };
 
-// c1 and c2 of state.step.
-void set_bias_corrections(StepState& state, const AdamWOptions& options);
-
-// Reads learning_rate, bias corrections and clip_factor from `state`. Throws std::invalid_argument when the four
-// tensors do not match.
+// Throws std::invalid_argument for shapes or dtypes that differ, or betas outside [0, 1).
 void adamw_update(const Tensor& param, const Tensor& grad, const Tensor& m, const Tensor& v, const StepState& state,
-                  const AdamWOptions& options);
+                  const AdamWOptions& options = {});
 
 }  // namespace vigor

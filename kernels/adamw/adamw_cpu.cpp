@@ -7,46 +7,46 @@
 namespace vigor {
 namespace {
 
-// The definition.
-void adamw_update_naive(double* p, const double* grad, double* m, double* v, int64_t count, const StepState& state,
-                        const AdamWOptions& options) {
-  for (int64_t i = 0; i < count; ++i) {
-    const double g = grad[i] * state.clip_factor;
-    p[i] *= 1 - state.learning_rate * options.weight_decay;
-    m[i] += (1 - options.beta1) * (g - m[i]);
-    v[i] = options.beta2 * v[i] + (1 - options.beta2) * g * g;
-    p[i] -=
-        state.learning_rate / state.bias_correction1 * m[i] / (std::sqrt(v[i] / state.bias_correction2) + options.eps);
+// The definition, in f64.
+void adamw(double* p, const double* g, double* m, double* v, int64_t n, const AdamWFactors<double>& f) {
+  for (int64_t i = 0; i < n; ++i) {
+    const double gradient = g[i] * f.clip;
+    p[i] *= f.decay;
+    m[i] = f.beta1 * m[i] + f.one_minus_beta1 * gradient;
+    v[i] = f.beta2 * v[i] + f.one_minus_beta2 * gradient * gradient;
+    p[i] -= f.step_size * m[i] / (std::sqrt(v[i]) * f.denominator_scale + f.eps);
   }
+}
+
+void adamw(float* p, const float* g, float* m, float* v, int64_t n, const AdamWFactors<float>& f) {
+  VIGOR_PICK(adamw)(p, g, m, v, n, f);
+}
+
+template <class T>
+void update(const TensorView& param, const TensorView& grad, const TensorView& m, const TensorView& v,
+            const StepState& state, const AdamWOptions& o) {
+  // In double as far as possible: 1 - beta2 = 0.001 would keep five digits only if beta2 were rounded first.
+  const double lr = static_cast<double>(state.learning_rate);
+  const AdamWFactors<T> factors{static_cast<T>(state.clip_factor),
+                                static_cast<T>(1 - lr * o.weight_decay),
+                                static_cast<T>(o.beta1),
+                                static_cast<T>(1 - o.beta1),
+                                static_cast<T>(o.beta2),
+                                static_cast<T>(1 - o.beta2),
+                                static_cast<T>(lr / static_cast<double>(state.bias_correction1)),
+                                static_cast<T>(1 / std::sqrt(static_cast<double>(state.bias_correction2))),
+                                static_cast<T>(o.eps)};
+  parallel_blocks(param.numel(), kElementsPerBlock, [&](int64_t begin, int64_t end) {
+    adamw(param.as<T>() + begin, grad.as<T>() + begin, m.as<T>() + begin, v.as<T>() + begin, end - begin, factors);
+  });
 }
 
 }  // namespace
 
-void adamw_update_cpu(const TensorView& param, const TensorView& grad, const TensorView& m, const TensorView& v,
-                      const StepState& state, const AdamWOptions& options) {
-  const int64_t count = param.numel();
-  if (param.dtype == Dtype::f64) {
-    adamw_update_naive(param.as<double>(), grad.as<double>(), m.as<double>(), v.as<double>(), count, state, options);
-    return;
-  }
-  AdamWRange all;
-  all.clip_factor = state.clip_factor;
-  all.decay = static_cast<float>(1 - state.learning_rate * options.weight_decay);
-  all.one_minus_beta1 = static_cast<float>(1 - options.beta1);
-  all.beta2 = static_cast<float>(options.beta2);
-  all.one_minus_beta2 = static_cast<float>(1 - options.beta2);
-  all.step_size = state.learning_rate / state.bias_correction1;
-  all.rsqrt_correction2 = static_cast<float>(1 / std::sqrt(static_cast<double>(state.bias_correction2)));
-  all.eps = static_cast<float>(options.eps);
-  parallel_blocks(count, kElementsPerBlock, [&](int64_t begin, int64_t end) {
-    AdamWRange r = all;
-    r.count = end - begin;
-    r.param = param.as<float>() + begin;
-    r.grad = grad.as<float>() + begin;
-    r.m = m.as<float>() + begin;
-    r.v = v.as<float>() + begin;
-    VIGOR_PICK(adamw_update)(r);
-  });
+void adamw_cpu(const TensorView& param, const TensorView& grad, const TensorView& m, const TensorView& v,
+               const StepState& state, const AdamWOptions& options) {
+  if (param.dtype == Dtype::f64) update<double>(param, grad, m, v, state, options);
+  else update<float>(param, grad, m, v, state, options);
 }
 
 }  // namespace vigor

@@ -4,8 +4,8 @@
 
 namespace vigor {
 
-// All [n], contiguous.
-void adamw_update_cpu(const TensorView& param, const TensorView& grad, const TensorView& m, const TensorView& v,
-                      const StepState& state, const AdamWOptions& options);
+// All views contiguous, of one size and dtype.
+void adamw_cpu(const TensorView& param, const TensorView& grad, const TensorView& m, const TensorView& v,
+               const StepState& state, const AdamWOptions& options);
 
 }  // namespace vigor

@@ -4,16 +4,15 @@
 
 namespace vigor::VIGOR_ISA {
 
-void adamw_update(AdamWRange r) {
-  for_each_vector(r.count, [&](int64_t i, auto lanes) {
-    const vfloat g = load(r.grad + i, lanes) * r.clip_factor;
-    const vfloat m0 = load(r.m + i, lanes);
-    const vfloat m = fma(g - m0, r.one_minus_beta1, m0);
-    const vfloat v = fma(g * g, broadcast(r.one_minus_beta2), load(r.v + i, lanes) * r.beta2);
-    const vfloat denominator = fma(sqrt(v), r.rsqrt_correction2, r.eps);
-    store(r.m + i, m, lanes);
-    store(r.v + i, v, lanes);
-    store(r.param + i, load(r.param + i, lanes) * r.decay - r.step_size * m / denominator, lanes);
+void adamw(float* p, const float* g, float* m, float* v, int64_t n, const AdamWFactors<float>& f) {
+  for_each_vector(n, [&](int64_t i, auto lanes) {
+    const vfloat gradient = load(g + i, lanes) * f.clip;
+    const vfloat mean = fma(load(m + i, lanes), f.beta1, gradient * f.one_minus_beta1);
+    const vfloat square = fma(load(v + i, lanes), f.beta2, gradient * gradient * f.one_minus_beta2);
+    const vfloat denominator = fma(sqrt(square), f.denominator_scale, f.eps);
+    store(m + i, mean, lanes);
+    store(v + i, square, lanes);
+    store(p + i, fma(mean / denominator, -f.step_size, load(p + i, lanes) * f.decay), lanes);
   });
 }
 

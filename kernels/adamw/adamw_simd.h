@@ -3,23 +3,17 @@
 
 namespace vigor {
 
-// The numbers of one step, and a range of the arena.
-struct AdamWRange {
-  int64_t count;
-  float* param;
-  const float* grad;
-  float* m;
-  float* v;
-  float clip_factor;
-  float decay;  // 1 - lr wd
-  float one_minus_beta1;
-  float beta2;
-  float one_minus_beta2;
-  float step_size;          // lr / c1
-  float rsqrt_correction2;  // 1 / sqrt(c2)
-  float eps;
+// What one step multiplies with, the same for all elements.
+template <class T>
+struct AdamWFactors {
+  T clip, decay;  // clip factor; 1 - lr weight_decay
+  T beta1, one_minus_beta1;
+  T beta2, one_minus_beta2;
+  T step_size;          // lr / (1 - beta1^t)
+  T denominator_scale;  // 1 / sqrt(1 - beta2^t)
+  T eps;
 };
 
-VIGOR_PER_ISA(void adamw_update(AdamWRange r);)
+VIGOR_PER_ISA(void adamw(float* p, const float* g, float* m, float* v, int64_t n, const AdamWFactors<float>& f);)
 
 }  // namespace vigor

@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
-
 #include "kernels/global_norm/global_norm.h"
 #include "tensor/safetensors.h"
 #include "tensor/simd.h"
@@ -12,81 +10,93 @@
 namespace vigor {
 namespace {
 
-using testing::converted;
 using testing::expect_close;
+using testing::expect_error;
+using testing::random;
+
+StepState state_of(int64_t step, double lr, double clip = 1) {
+  StepState s;
+  s.step = step;
+  s.learning_rate = static_cast<float>(lr);
+  s.bias_correction1 = static_cast<float>(1 - std::pow(0.9, static_cast<double>(step + 1)));
+  s.bias_correction2 = static_cast<float>(1 - std::pow(0.999, static_cast<double>(step + 1)));
+  s.clip_factor = static_cast<float>(clip);
+  return s;
+}
 
 TEST(AdamW, FirstStepByHand) {
-  // After one step m / c1 = g and sqrt(v / c2) = |g|, so p moves by lr g / (|g| + eps) after the decay.
-  const Tensor p = from_values(std::vector<double>{2.0, -1.0}, {2});
-  const Tensor g = from_values(std::vector<double>{0.5, -4.0}, {2});
-  const Tensor m = zeros({2}, Dtype::f64), v = zeros({2}, Dtype::f64);
-  StepState state;
-  state.learning_rate = 0.125f;
-  AdamWOptions options;
-  options.weight_decay = 0.5;
-  set_bias_corrections(state, options);
-  const uint32_t version = p.storage()->version();
-  adamw_update(p, g, m, v, state, options);
-  expect_close(p, from_values(std::vector<double>{2.0 * 0.9375 - 0.125, -1.0 * 0.9375 + 0.125}, {2}), 1e-6, 1e-6);
-  EXPECT_NE(p.storage()->version(), version);
+  // At the first step m / (1 - beta1) is the gradient and sqrt(v / (1 - beta2)) its size: p moves by lr, after decay.
+  const Tensor p = full({1}, 2, Dtype::f64), g = full({1}, -4, Dtype::f64);
+  const Tensor m = zeros({1}, Dtype::f64), v = zeros({1}, Dtype::f64);
+  adamw_update(p, g, m, v, state_of(0, 0.5, 0.25));
+  testing::expect_values(m, {-0.1}, 1e-12);
+  testing::expect_values(v, {0.001}, 1e-12);
+  testing::expect_values(p, {2 * (1 - 0.5 * 0.01) + 0.5}, 1e-6);  // the bias corrections are f32
 }
 
-TEST(AdamW, FastEqualsDefinitionForEverySizeAndInstructionSet) {
-  for (Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
-    if (!is_supported(isa)) continue;
-    const IsaScope scope(isa);
-    for (int64_t n : {1, 3, 17, 33, 40000}) {
-      const Tensor p = testing::random({n}, Dtype::f32, 1), g = testing::random({n}, Dtype::f32, 2);
-      const Tensor m = testing::random({n}, Dtype::f32, 3), v = testing::random({n}, Dtype::f32, 4, 0, 1);
-      const Tensor p64 = converted(p, Dtype::f64), m64 = converted(m, Dtype::f64), v64 = converted(v, Dtype::f64);
-      StepState state;
-      state.step = 6;
-      state.learning_rate = 1e-2f;
-      state.clip_factor = 0.25f;
-      set_bias_corrections(state, {});
-      adamw_update(p, g, m, v, state, {});
-      adamw_update(p64, converted(g, Dtype::f64), m64, v64, state, {});
-      expect_close(converted(p, Dtype::f64), p64, 1e-6, 1e-6);
-      expect_close(converted(m, Dtype::f64), m64, 1e-6, 1e-6);
-      expect_close(converted(v, Dtype::f64), v64, 1e-6, 1e-6);
-    }
-  }
-}
-
-TEST(AdamW, PyTorchThreeStepsWithClipping) {
-  const SafetensorsFile f = SafetensorsFile::open(VIGOR_SOURCE_DIR "/tests/fixtures/ops/adamw.safetensors");
+TEST(AdamW, EqualsPyTorchWithClipping) {
+  const SafetensorsFile file = SafetensorsFile::open(VIGOR_SOURCE_DIR "/tests/fixtures/ops/adamw.safetensors");
   std::vector<Tensor> p, m, v;
   for (const char* name : {"p0", "p1"}) {
-    p.push_back(clone(f.tensor(name)));
-    m.push_back(zeros_like(p.back()));
-    v.push_back(zeros_like(p.back()));
+    p.push_back(clone(file.tensor(name)));
+    m.push_back(zeros(p.back().shape()));
+    v.push_back(zeros(p.back().shape()));
   }
-  const std::vector<double> norms = f.tensor("grad_norms").to_vector<double>();
-  for (int step = 0; step < 3; ++step) {
-    const std::string prefix = "step" + std::to_string(step + 1) + ".";
-    const std::vector<Tensor> g = {f.tensor(prefix + "grad0"), f.tensor(prefix + "grad1")};
-    StepState state;
-    state.step = step;
-    state.learning_rate = 1e-2f;
-    set_bias_corrections(state, {});
-    global_norm(g, 1.0, state);
-    EXPECT_NEAR(state.grad_norm, norms[static_cast<size_t>(step)], 1e-5);
+  for (int64_t step = 0; step < 3; ++step) {
+    const std::string prefix = fmt::format("step{}.", step + 1);
+    const std::vector<Tensor> grads = {file.tensor(prefix + "grad0"), file.tensor(prefix + "grad1")};
+    StepState state = state_of(step, 1e-2);
+    global_norm(grads, 1.0, state);
+    EXPECT_NEAR(state.grad_norm, file.tensor("grad_norms").to_vector<float>()[static_cast<size_t>(step)], 1e-5);
     for (size_t i = 0; i < 2; ++i) {
-      adamw_update(p[i], g[i], m[i], v[i], state, {});
-      expect_close(p[i], f.tensor(prefix + "p" + std::to_string(i)), 1e-6, 1e-5);
+      adamw_update(p[i], grads[i], m[i], v[i], state);
+      expect_close(p[i], file.tensor(prefix + fmt::format("p{}", i)), 1e-6, 1e-6);
+    }
+  }
+  for (size_t i = 0; i < 2; ++i) {
+    expect_close(m[i], file.tensor(fmt::format("m{}", i)), 1e-8, 1e-5);
+    expect_close(v[i], file.tensor(fmt::format("v{}", i)), 1e-8, 1e-5);
+  }
+}
+
+TEST(AdamW, FastEqualsF64OnEveryInstructionSet) {
+  for (const Isa isa : {Isa::portable, Isa::neon, Isa::avx2, Isa::avx512}) {
+    if (!is_supported(isa)) continue;
+    const IsaScope scope(isa);
+    for (const int64_t n : {1, 3, 17, 33, 40'000}) {
+      std::vector<Tensor> fast, exact;
+      for (uint32_t i = 0; i < 4; ++i) {  // param, grad, m, v >= 0
+        fast.push_back(random({n}, Dtype::f32, i, i == 3 ? 0 : -1));
+        exact.push_back(testing::converted(fast.back(), Dtype::f64));
+      }
+      AdamWOptions options;
+      options.weight_decay = 0.1;
+      options.eps = 1e-3;
+      for (int64_t step = 4; step < 6; ++step) {
+        adamw_update(fast[0], fast[1], fast[2], fast[3], state_of(step, 0.01, 0.7), options);
+        adamw_update(exact[0], exact[1], exact[2], exact[3], state_of(step, 0.01, 0.7), options);
+      }
+      for (size_t i = 0; i < 4; ++i) expect_close(fast[i], exact[i], 1e-6, 1e-6);
     }
   }
 }
 
-TEST(AdamW, ErrorsNameTheShapes) {
-  try {
-    adamw_update(zeros({3}), zeros({4}), zeros({3}), zeros({3}), {}, {});
-    FAIL();
-  } catch (const std::invalid_argument& error) {
-    EXPECT_NE(std::string(error.what()).find("adamw: "), std::string::npos);
-    EXPECT_NE(std::string(error.what()).find("[4] f32"), std::string::npos);
-  }
-  EXPECT_THROW(adamw_update(zeros({3}, Dtype::i32), zeros({3}), zeros({3}), zeros({3}), {}, {}), std::invalid_argument);
+TEST(AdamW, CountsAsAWrite) {
+  const Tensor p = random({5}), g = random({5}), m = zeros({5}), v = zeros({5});
+  const uint32_t before = p.storage()->version();
+  adamw_update(p, g, m, v, state_of(0, 0.1));
+  EXPECT_GT(p.storage()->version(), before);
+}
+
+TEST(AdamW, Errors) {
+  const Tensor p = random({4}), g = random({5});
+  expect_error([&] { adamw_update(p, g, p, p, {}); }, {"adamw: grad must be contiguous and like param", "[5]", "[4]"});
+  expect_error([&] { adamw_update(p, p, Tensor(), p, {}); }, {"adamw: m must be", "undefined"});
+  const Tensor half = random({4}, Dtype::bf16);
+  expect_error([&] { adamw_update(half, half, half, half, {}); }, {"adamw: param must be contiguous, in f32", "bf16"});
+  AdamWOptions options;
+  options.beta2 = 1;
+  expect_error([&] { adamw_update(p, p, p, p, {}, options); }, {"adamw: beta1 and beta2 must be in [0, 1)"});
 }
 
 }  // namespace

@@ -1,11 +1,14 @@
 #pragma once
-// The global norm of gradients and the factor that clips them (Pascanu, Mikolov and Bengio 2013, arXiv:1211.5063):
+// The Euclidean norm of all gradients together, and the factor that clips it.
 //
-//   norm = sqrt(sum of all g^2),   clip_factor = min(1, max_norm / (norm + 1e-6))
+//   grad_norm = sqrt(sum of g^2 over all elements of all tensors)
+//   clip_factor = min(1, max_norm / (grad_norm + 1e-6));  1 when max_norm is 0
 //
-//   gradients   [...]  f32 or f64, contiguous, on one device; only read, once
-//   summed      in f64, block by block in a fixed order: the same for every number of threads
-//   not differentiable
+//   grads   arenas or single gradients, contiguous; f32, bf16 or f64
+//
+// computed   in f64, in blocks whose borders depend on the sizes alone, added in order: the same for every number of
+//            threads. Memory-bound: reads every gradient once. A norm that is not finite stays so, and so does the
+//            product of gradients with the factor: callers check it before they update.
 #include <span>
 
 #include "tensor/step_state.h"
@@ -13,9 +16,8 @@
 
 namespace vigor {
 
-// Writes state.grad_norm and state.clip_factor. max_norm 0: no clipping, the factor is 1. A norm that is not finite is
-// written as it is. Throws std::invalid_argument for other dtypes or strides.
-void global_norm(std::span<const Tensor> gradients, double max_norm, StepState& state);
-void global_norm(const Tensor& gradient, double max_norm, StepState& state);
+// Writes grad_norm and clip_factor of `state`. Throws std::invalid_argument for other dtypes, a tensor that is not
+// contiguous, or a negative max_norm.
+void global_norm(std::span<const Tensor> grads, double max_norm, StepState& state);
 
 }  // namespace vigor

@@ -1,31 +1,42 @@
+#include <algorithm>
+#include <cmath>
+
 #include "kernels/global_norm/global_norm_kernels.h"
 #include "kernels/global_norm/global_norm_simd.h"
 #include "kernels/parallel.h"
+#include "tensor/dtype.h"
 
 namespace vigor {
 namespace {
 
-constexpr int64_t kBlock = 1 << 16;
+// The definition, in f64.
+double sum_of_squares(const double* x, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += x[i] * x[i];
+  return sum;
+}
 
-double square_sum_naive(const double* x, int64_t count) {
-  double total = 0;
-  for (int64_t i = 0; i < count; ++i) total += x[i] * x[i];
-  return total;
+template <class X>
+double sum_of_squares(const X* x, int64_t n) {
+  return VIGOR_PICK(sum_of_squares)(x, n);
 }
 
 }  // namespace
 
-int64_t square_sum_blocks(int64_t count) { return (count + kBlock - 1) / kBlock; }
-
-double square_sum_cpu(const TensorView& x, const TensorView& partial) {
-  double* sums = partial.as<double>();
-  parallel_blocks(x.numel(), kBlock, [&](int64_t begin, int64_t end) {
-    sums[begin / kBlock] = x.dtype == Dtype::f64 ? square_sum_naive(x.as<double>() + begin, end - begin)
-                                                 : VIGOR_PICK(square_sum)(x.as<float>() + begin, end - begin);
+void block_squares_cpu(const TensorView& sums, const TensorView& x) {
+  visit_float(x.dtype, "global_norm", [&]<class X>() {
+    parallel_blocks(x.numel(), kNormBlock, [&](int64_t begin, int64_t end) {
+      sums.as<double>()[begin / kNormBlock] = sum_of_squares(x.as<X>() + begin, end - begin);
+    });
   });
-  double total = 0;
-  for (int64_t block = 0; block < partial.numel(); ++block) total += sums[block];
-  return total;
+}
+
+void write_norm_cpu(StepState& state, const TensorView& sums, double max_norm) {
+  double sum = 0;
+  for (int64_t i = 0; i < sums.numel(); ++i) sum += sums.as<double>()[i];
+  const double norm = std::sqrt(sum);
+  state.grad_norm = static_cast<float>(norm);
+  state.clip_factor = max_norm > 0 ? static_cast<float>(std::min(1.0, max_norm / (norm + 1e-6))) : 1.0f;
 }
 
 }  // namespace vigor

@@ -3,19 +3,29 @@
 #include "kernels/vector_loop.h"
 
 namespace vigor::VIGOR_ISA {
+namespace {
 
-// Squares are added in f64 from the start: f32 squares overflow at 1.8e19, and a gradient may be that large for a step.
-double square_sum(const float* x, int64_t count) {
-  vdouble low[2] = {}, high[2] = {};
-  int which = 0;  // two chains, so that additions overlap
-  for_each_vector(count, [&](int64_t i, auto lanes) {
-    const vfloat v = load(x + i, lanes);
-    const vdouble a = widen_low(v), b = widen_high(v);
-    low[which] = fma(a, a, low[which]);
-    high[which] = fma(b, b, high[which]);
-    which ^= 1;
-  });
-  return horizontal_sum((low[0] + low[1]) + (high[0] + high[1]));
+// Four sums, because one alone would wait for the latency of every fma.
+template <class X>
+double squares(const X* x, int64_t n) {
+  vdouble sum[4] = {};
+  const auto add = [&](vfloat v, int k) {
+    const vdouble low = widen_low(v), high = widen_high(v);
+    sum[k] = fma(low, low, sum[k]);
+    sum[k + 1] = fma(high, high, sum[k + 1]);
+  };
+  int64_t i = 0;
+  for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+    add(load(x + i), 0);
+    add(load(x + i + kLanes), 2);
+  }
+  for_each_vector(n - i, [&](int64_t j, auto lanes) { add(load(x + i + j, lanes), 0); });
+  return horizontal_sum((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
+
+}  // namespace
+
+double sum_of_squares(const float* x, int64_t n) { return squares(x, n); }
+double sum_of_squares(const bf16* x, int64_t n) { return squares(x, n); }
 
 }  // namespace vigor::VIGOR_ISA

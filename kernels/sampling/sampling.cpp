@@ -1,37 +1,44 @@
 #include "kernels/sampling/sampling.h"
 
 #include <cmath>
+#include <stdexcept>
 
+#include "kernels/arguments.h"
 #include "kernels/sampling/sampling_kernels.h"
-#include "tensor/check.h"
 #include "tensor/op_scope.h"
 
 namespace vigor {
 
-void check_sampling(const SamplingOptions& options) {
-  check(options.temperature >= 0 && std::isfinite(options.temperature),
-        "sample: temperature must be at least 0; got {}", options.temperature);
-  check(options.top_k >= 0, "sample: top_k must be at least 0; got {}", options.top_k);
-  check(options.top_p > 0 && options.top_p <= 1, "sample: top_p must be above 0 and at most 1; got {}", options.top_p);
-}
-
 Tensor sample(const Tensor& logits, const SamplingOptions& options, const RandomKey& key) {
-  check_sampling(options);
-  if (logits.rank() != 2 || logits.size(1) < 1 || logits.size(1) > INT32_MAX)
-    fail("sample: logits must be [B,V] with V >= 1; got {}", describe(logits));
+  check(logits.defined(), "sample: logits must be a tensor; got an undefined one");
+  if (!is_computed(logits.dtype()) || logits.rank() != 2 || logits.numel() == 0 || logits.size(1) > INT32_MAX)
+    fail("sample: logits must be [B,V] in f32, f64 or bf16, neither of them 0; got {}", describe(logits));
+  check(std::isfinite(options.temperature) && options.temperature >= 0,
+        "sample: temperature must be at least 0 (0: greedy); got {}", options.temperature);
+  check(options.top_k >= 0, "sample: top_k must be at least 0 (0: all tokens); got {}", options.top_k);
+  check(options.top_p > 0 && options.top_p <= 1, "sample: top_p must be above 0 and at most 1; got {}", options.top_p);
   OpScope scope("sample", {&logits});
-  const Tensor rows = logits.strides()[1] == 1 || logits.size(1) == 1 ? logits : clone(logits);
-  const Tensor ids = empty({logits.size(0)}, Dtype::i32);
-  const Tensor order = empty({logits.size(1)}, Dtype::i32);
-  switch (logits.device().kind) {
-    case DeviceKind::cpu: {
-      const int64_t failed = sample_cpu(ids, rows, order, options, key);
-      check(failed < 0, "sample: row {} of the logits holds a NaN or nothing but -infinity", failed);
+  const NoGrad no_grad;
+  const Tensor in = contiguous_values(logits);
+  const int64_t B = in.size(0), V = in.size(1);
+  const Tensor ids = empty({B}, Dtype::i32, in.device());
+  RandomKey sampling_key = key;
+  sampling_key.stream = RandomStream::sampling;
+  const bool filtered = !options.greedy && options.temperature > 0 && (options.top_k > 0 || options.top_p < 1);
+  const Tensor candidates =
+      filtered ? empty({B * V * static_cast<int64_t>(sizeof(Candidate))}, Dtype::u8, in.device()) : Tensor();
+  switch (in.device().kind) {
+    case DeviceKind::cpu:
+      sample_cpu(ids, in, options, sampling_key, filtered ? static_cast<Candidate*>(candidates.raw()) : nullptr);
       break;
-    }
     case DeviceKind::cuda:
-      unsupported_device("sample", logits.device());
+      unsupported_device("sample", in.device());
   }
+  for (int64_t b = 0; b < B; ++b)
+    if (ids.data<int32_t>()[b] < 0)
+      throw std::runtime_error(
+          fmt::format("sample: logits must be finite or -infinity, and not all -infinity; row {} of {} is not", b,
+                      describe(logits)));
   scope.done({&ids});
   return ids;
 }

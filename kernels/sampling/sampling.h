@@ -1,31 +1,35 @@
 #pragma once
-// Choosing the next token from logits. Rows are independent:
+// Draws the next token from logits. With z = logits / temperature, one row at a time:
 //
-//   p = softmax(logits / temperature), restricted to the top_k likeliest ids, then to the smallest set of likeliest ids
-//   whose probability reaches top_p (nucleus sampling, Holtzman et al. 2020, arXiv:1904.09751), renormalised
+//   greedy   argmax z, also for temperature 0
+//   top_k    only the top_k largest z stay                                  0: all
+//   top_p    of these, in falling order, only the fewest whose probabilities add up to at least top_p       1: all
+//            (Holtzman et al. 2019, arXiv:1904.09751)
+//   then one is drawn with probability softmax(z) over what stays
 //
-// and one id is drawn. Equal logits count the lower id as the likelier one, so the result is a function of its inputs.
+// Equal logits are ordered by id, lowest first, so the result is a function of logits, options and key alone.
 //
-//   logits    [B,V]  f32, f64 or bf16
-//   result    i32 [B]
-//   computed  in f64
-//   not differentiable
-#include <cstdint>
-
+//   logits   [B,V]  f32, bf16 or f64, any strides; -infinity excludes a token
+//   result   [B]    i32
+//
+// computed   probabilities in f64
+// random     row b uses Philox block b of `key`, whose stream is taken as RandomStream::sampling; a caller counts
+//            key.step up from token to token
+//
+// Not differentiable. A row is read once or twice and never sorted as a whole.
 #include "tensor/tensor.h"
 
 namespace vigor {
 
 struct SamplingOptions {
-  double temperature = 1.0;  // 0: greedy
-  int64_t top_k = 0;         // 0: all
-  double top_p = 1.0;        // in (0, 1]
-  bool greedy = false;       // the likeliest id, whatever else is set
+  double temperature = 1;
+  int64_t top_k = 0;
+  double top_p = 1;
+  bool greedy = false;
 };
 
-// Throws std::invalid_argument for options out of range, or when a row of logits holds a NaN or nothing but -infinity.
-void check_sampling(const SamplingOptions& options);
-// Row b draws the random number of element b of `key`.
+// Throws std::invalid_argument for other shapes, dtypes or option values, and std::runtime_error naming the row when
+// logits are NaN, +infinity, or all -infinity.
 Tensor sample(const Tensor& logits, const SamplingOptions& options, const RandomKey& key);
 
 }  // namespace vigor

@@ -1,98 +1,126 @@
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <limits>
 
 #include "kernels/sampling/sampling_kernels.h"
+#include "tensor/dtype.h"
 
 namespace vigor {
 namespace {
 
-template <class T>
-double value(T x) {
-  return static_cast<double>(static_cast<Accumulator<T>>(x));
+// Falling logit, then rising id: a total order, so the first n candidates are one certain set.
+bool before(const Candidate& a, const Candidate& b) { return a.logit > b.logit || (a.logit == b.logit && a.id < b.id); }
+
+// [0, 1) with 53 bits: 24 would not resolve the unlikely tokens of a large vocabulary.
+double uniform_of(const RandomKey& key, int64_t row) {
+  const PhiloxWords words = random_block(key, static_cast<uint64_t>(row));
+  return (static_cast<double>(words.word[0] >> 5) * 0x1p26 + static_cast<double>(words.word[1] >> 6)) * 0x1p-53;
 }
 
-// The likeliest id, -1 if the row cannot be sampled.
-template <class T>
-int32_t argmax(const T* row, int64_t vocabulary) {
-  int64_t best = -1;
-  double best_value = -INFINITY;
-  for (int64_t id = 0; id < vocabulary; ++id) {
-    const double x = value(row[id]);
-    if (std::isnan(x)) return -1;
-    if (x > best_value) {
-      best_value = x;
-      best = id;
+template <class X>
+float value(const X& x) {
+  return static_cast<float>(x);
+}
+
+// The id of the largest logit, the lowest of equals; -1 when it is not finite or the row holds a NaN.
+template <class X>
+int32_t argmax(const X* logits, int64_t V) {
+  float largest = -std::numeric_limits<float>::infinity();
+  int64_t id = -1;
+  bool nan = false;
+  for (int64_t i = 0; i < V; ++i) {
+    const float x = value(logits[i]);
+    nan |= x != x;
+    if (x > largest) {
+      largest = x;
+      id = i;
     }
   }
-  return static_cast<int32_t>(best);
+  return nan || largest == std::numeric_limits<float>::infinity() ? -1 : static_cast<int32_t>(id);
 }
 
-// Moves the `keep` likeliest ids to the front of `order`, likeliest first, without sorting the rest.
-template <class T>
-void select_likeliest(const T* row, int32_t* order, int64_t vocabulary, int64_t keep) {
-  const auto likelier = [row](int32_t a, int32_t b) {
-    const double x = value(row[a]);
-    const double y = value(row[b]);
-    return x != y ? x > y : a < b;
-  };
-  if (keep < vocabulary) std::nth_element(order, order + keep, order + vocabulary, likelier);
-  std::sort(order, order + keep, likelier);
-}
-
-// Ids order[0..count-1] with weight exp((logit - best) / temperature); u in [0,1) picks one.
-template <class T>
-int32_t draw(const T* row, const int32_t* order, int64_t count, double best, double temperature, double total,
-             double u) {
-  double left = u * total;
-  int32_t last = order[0];
-  for (int64_t i = 0; i < count; ++i) {
-    const double weight = std::exp((value(row[order[i]]) - best) / temperature);
-    if (weight == 0) continue;
-    last = order[i];
-    if (left < weight) return last;
-    left -= weight;
+// The k largest logits into the front of `candidates`, in no order. One pass: most logits fail the comparison with
+// the k-th largest so far, and the rest gather behind the front until it is worth selecting again.
+template <class X>
+int64_t select_top_k(const X* logits, int64_t V, int64_t k, Candidate* candidates) {
+  const int64_t room = std::min(V, 2 * k + 256);
+  int64_t n = 0;
+  float threshold = -std::numeric_limits<float>::infinity();
+  for (int64_t i = 0; i < V; ++i) {
+    const float x = value(logits[i]);
+    if (x <= threshold) continue;  // an equal one with a higher id comes after the k-th
+    candidates[n++] = {x, static_cast<int32_t>(i)};
+    if (n < room || n <= k) continue;
+    std::nth_element(candidates, candidates + k - 1, candidates + n, before);
+    n = k;
+    threshold = candidates[k - 1].logit;
   }
-  return last;  // rounding left a crumb
+  if (n > k) std::nth_element(candidates, candidates + k - 1, candidates + n, before);
+  return std::min(n, k);
 }
 
-template <class T>
-int32_t sample_row(const T* row, int32_t* order, int64_t vocabulary, const SamplingOptions& options, double u) {
-  const int32_t likeliest = argmax(row, vocabulary);
-  if (likeliest < 0 || options.greedy || options.temperature == 0) return likeliest;
-  const double best = value(row[likeliest]);
-  if (std::isinf(best)) return likeliest;  // +infinity: all the probability
-  std::iota(order, order + vocabulary, 0);
-  int64_t count = options.top_k > 0 ? std::min(options.top_k, vocabulary) : vocabulary;
-  if (count < vocabulary || options.top_p < 1) select_likeliest(row, order, vocabulary, count);
+// How many of the candidates [0, n), brought into order, reach probability top_p. They are sorted in growing pieces:
+// the nucleus is usually small.
+int64_t order_nucleus(Candidate* candidates, int64_t n, double top_p, double largest, double temperature) {
   double total = 0;
-  for (int64_t i = 0; i < count; ++i) total += std::exp((value(row[order[i]]) - best) / options.temperature);
-  if (options.top_p < 1) {
-    double reached = 0;
-    int64_t kept = 0;
-    while (kept < count && reached < options.top_p * total)
-      reached += std::exp((value(row[order[kept++]]) - best) / options.temperature);
-    count = kept;
-    total = reached;
+  for (int64_t i = 0; i < n; ++i) total += std::exp((static_cast<double>(candidates[i].logit) - largest) / temperature);
+  double sum = 0;
+  int64_t sorted = 0;
+  for (int64_t piece = 64; sorted < n; piece *= 4) {
+    const int64_t end = std::min(n, sorted + piece);
+    std::partial_sort(candidates + sorted, candidates + end, candidates + n, before);
+    for (; sorted < end; ++sorted) {
+      sum += std::exp((static_cast<double>(candidates[sorted].logit) - largest) / temperature);
+      if (sum >= top_p * total) return sorted + 1;
+    }
   }
-  return draw(row, order, count, best, options.temperature, total, u);
+  return n;
+}
+
+// Draws index i < n with probability proportional to exp((logit(i) - largest) / temperature).
+template <class F>
+int64_t draw(int64_t n, double largest, double temperature, double uniform, F logit) {
+  const auto weight = [&](int64_t i) { return std::exp((static_cast<double>(logit(i)) - largest) / temperature); };
+  double total = 0;
+  for (int64_t i = 0; i < n; ++i) total += weight(i);
+  const double goal = uniform * total;
+  double sum = 0;
+  int64_t last = 0;  // with a weight above 0, should rounding keep the sum below the goal
+  for (int64_t i = 0; i < n; ++i) {
+    const double w = weight(i);
+    if (w == 0) continue;
+    last = i;
+    sum += w;
+    if (sum > goal) break;
+  }
+  return last;
+}
+
+template <class X>
+int32_t sample_row(const X* logits, int64_t V, const SamplingOptions& o, double uniform, Candidate* candidates) {
+  const int32_t best = argmax(logits, V);
+  if (best < 0 || o.greedy || o.temperature == 0) return best;
+  const double largest = static_cast<double>(value(logits[best]));
+  const int64_t k = o.top_k > 0 ? std::min(o.top_k, V) : V;
+  if (k == V && o.top_p >= 1)
+    return static_cast<int32_t>(draw(V, largest, o.temperature, uniform, [&](int64_t i) { return value(logits[i]); }));
+  int64_t n = select_top_k(logits, V, k, candidates);
+  if (o.top_p < 1) n = order_nucleus(candidates, n, o.top_p, largest, o.temperature);
+  else std::sort(candidates, candidates + n, before);
+  return candidates[draw(n, largest, o.temperature, uniform, [&](int64_t i) { return candidates[i].logit; })].id;
 }
 
 }  // namespace
 
-int64_t sample_cpu(const TensorView& ids, const TensorView& logits, const TensorView& order,
-                   const SamplingOptions& options, const RandomKey& key) {
-  int64_t failed = -1;
-  visit_float(logits.dtype, "sample", [&]<class T>() {
-    for (int64_t b = 0; b < logits.sizes[0] && failed < 0; ++b) {
-      const T* row = logits.as<T>() + b * logits.strides[0];
-      const double u = random_bits(key, static_cast<uint64_t>(b)) * 0x1p-32;
-      const int32_t id = sample_row(row, order.as<int32_t>(), logits.sizes[1], options, u);
-      ids.as<int32_t>()[b * ids.strides[0]] = id;
-      if (id < 0) failed = b;
-    }
+void sample_cpu(const TensorView& ids, const TensorView& logits, const SamplingOptions& options, const RandomKey& key,
+                Candidate* candidates) {
+  const int64_t B = logits.sizes[0], V = logits.sizes[1];
+  visit_float(logits.dtype, "sample", [&]<class X>() {
+#pragma omp parallel for schedule(static) if (B > 1 && B * V > (1 << 15))
+    for (int64_t b = 0; b < B; ++b)
+      ids.as<int32_t>()[b] = sample_row(logits.as<X>() + b * V, V, options, uniform_of(key, b),
+                                        candidates != nullptr ? candidates + b * V : nullptr);
   });
-  return failed;
 }
 
 }  // namespace vigor

@@ -4,9 +4,14 @@
 
 namespace vigor {
 
-// logits [B,V] with contiguous rows, ids i32 [B], order i32 [V]: working memory. Returns the first row that cannot be
-// sampled (a NaN, or only -infinity), or -1.
-int64_t sample_cpu(const TensorView& ids, const TensorView& logits, const TensorView& order,
-                   const SamplingOptions& options, const RandomKey& key);
+struct Candidate {
+  float logit;
+  int32_t id;
+};
+
+// ids [B] i32: the drawn token, or -1 for a row without finite maximum or with a NaN. logits [B,V] contiguous;
+// candidates: scratch of B * V Candidates, only needed with top_k or top_p.
+void sample_cpu(const TensorView& ids, const TensorView& logits, const SamplingOptions& options, const RandomKey& key,
+                Candidate* candidates);
 
 }  // namespace vigor
