@@ -20,6 +20,7 @@ class Engine {
   void arrived(const Edge& edge);
   static void add_to_slot(Tensor& slot, Tensor&& gradient);
   static void add_to_leaf(const Tensor& leaf, Tensor&& gradient);
+  static void check_like_input(const Node& node, int input, const Tensor& gradient);
   void run_node(Node& node);
 
   struct LaterCreated {
@@ -117,6 +118,22 @@ void Engine::deliver(const Edge& edge, Backward::Gradient&& gradient) {
   arrived(edge);
 }
 
+// A gradient must have the shape and dtype of its input, whether an operation made that or it is a leaf.
+void Engine::check_like_input(const Node& node, int input, const Tensor& gradient) {
+  const Edge& edge = node.edges_[static_cast<size_t>(input)];
+  const auto check_like = [&](const Shape& shape, Dtype dtype) {
+    if (!(gradient.shape() == shape) || gradient.dtype() != dtype)
+      throw std::logic_error(fmt::format("{}: gradient of input {} is {}, the input is {} {}", node.label(), input,
+                                         describe(gradient), to_string(shape), name_of(dtype)));
+  };
+  if (edge.node != nullptr) {
+    const Node::OutputInfo& made = edge.node->outputs_[static_cast<size_t>(edge.output)];
+    check_like(made.shape, made.dtype);
+  } else {
+    check_like(edge.leaf.shape(), edge.leaf.dtype());
+  }
+}
+
 void Engine::run_node(Node& node) {
   std::vector<Tensor> output_gradients = std::move(node.gradients_);
   node.gradients_.clear();
@@ -132,12 +149,7 @@ void Engine::run_node(Node& node) {
   for (size_t i = 0; i < node.edges_.size(); ++i) {
     const Edge& edge = node.edges_[i];
     const Tensor& g = b.gradients()[i].tensor;
-    if (edge.node != nullptr && g.defined()) {
-      const Node::OutputInfo& wanted = edge.node->outputs_[static_cast<size_t>(edge.output)];
-      if (!(g.shape() == wanted.shape) || g.dtype() != wanted.dtype)
-        throw std::logic_error(fmt::format("{}: gradient of input {} is {}, the input is {} {}", node.label(), i,
-                                           describe(g), to_string(wanted.shape), name_of(wanted.dtype)));
-    }
+    if (edge.wanted() && g.defined()) check_like_input(node, static_cast<int>(i), g);
     deliver(edge, std::move(b.gradients()[i]));
   }
 }

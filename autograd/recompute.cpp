@@ -18,7 +18,7 @@ struct RecomputeNode : Node {
   void backward(Backward& b) override {
     std::vector<Tensor> leaves;
     for (size_t i = 0; i < inputs.size(); ++i) {
-      leaves.push_back(detach(inputs[i].get()));
+      leaves.push_back(inputs[i].defined() ? detach(inputs[i].get()) : Tensor());
       if (b.needs(static_cast<int>(i))) set_requires_grad(leaves.back());
     }
     std::vector<Tensor> results;

@@ -48,8 +48,9 @@ Tensor grad(const Tensor& x) {
 
 void zero_grad(const Tensor& x) {
   Variable* v = variable_of(x);
-  if (v == nullptr || !v->gradient.defined()) return;
-  v->grad_is_zero = true;
+  if (v == nullptr) return;
+  if (v->has_buffer) v->grad_is_zero = true;
+  else v->gradient = Tensor();
 }
 
 void set_grad_buffer(const Tensor& x, const Tensor& buffer) {
@@ -58,6 +59,7 @@ void set_grad_buffer(const Tensor& x, const Tensor& buffer) {
          describe(buffer), describe(x));
   Variable& v = make_variable(x);
   v.gradient = buffer;
+  v.has_buffer = true;
   v.grad_is_zero = true;
 }
 

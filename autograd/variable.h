@@ -55,6 +55,7 @@ struct NoGrad : GradMode {
 // ---- the slot itself; for the engine ----
 struct Variable : AutogradSlot {
   bool leaf_wanted = false;   // a leaf that wants a gradient
+  bool has_buffer = false;    // `gradient` is the memory of set_grad_buffer, and
   bool grad_is_zero = false;  // `gradient` is a buffer with old contents that count as zero
   int pending = 0;            // engine: contributions still to come in this backward
   uint64_t visited = 0;       // engine: the run that counted `pending`
