@@ -8,7 +8,7 @@ namespace vigor {
 //   bias            C = S + bias[n]
 //   bias_gelu       pre = S + bias[n];  C = gelu(pre)         gelu(x)  = x Phi(x),  Phi(x) = (1 + erf(x / sqrt 2)) / 2
 //   gelu_gradient   C = S * gelu'(pre)                        gelu'(x) = Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi)
-// bias [N] and pre [M,N] have the dtype of C, and pre its row stride too.
+// bias [N] and pre [M,N] have the dtype of C, and pre its row stride too; bias_gelu may have C for pre.
 struct GemmEpilogue {
   enum class Kind : unsigned char { none, bias, bias_gelu, gelu_gradient };
   Kind kind = Kind::none;

@@ -121,7 +121,8 @@ Tensor linear_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   OpScope scope("linear_gelu", {&x, &weight, &bias}, flops_of(x, weight));
   const Tensor rows = as_matrix(x), w = as_matrix(weight), b = contiguous_values(bias);
   const Tensor y = empty(with_last(x.shape(), weight.size(0)), x.dtype(), x.device());
-  const Tensor pre = empty_like(y);
+  // Without a graph nobody reads pre: its values go where y overwrites them.
+  const Tensor pre = needs_graph({&x, &weight, &bias}) ? empty_like(y) : y;
   switch (x.device().kind) {
     case DeviceKind::cpu:
       linear_gelu_forward_cpu(rows_of(y), rows_of(pre), rows, w, b);

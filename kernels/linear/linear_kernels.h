@@ -7,7 +7,7 @@ namespace vigor {
 // Matrices [rows,columns] with contiguous rows: x, dx [M,in], weight [out,in], y, pre, dy [M,out]; bias [out]
 // contiguous or undefined.
 void linear_forward_cpu(const TensorView& y, const TensorView& x, const TensorView& weight, const TensorView& bias);
-// pre has the row stride of y.
+// pre has the row stride of y; it may be y itself when its values are not needed.
 void linear_gelu_forward_cpu(const TensorView& y, const TensorView& pre, const TensorView& x, const TensorView& weight,
                              const TensorView& bias);
 // Gradients that are undefined are skipped.

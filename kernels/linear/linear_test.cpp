@@ -92,6 +92,16 @@ TEST(Linear, StridedInputs) {
   }
 }
 
+// Without a graph the values before GELU are not kept.
+TEST(Linear, GeluWithoutGraph) {
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16, Dtype::f64})
+    for (const int64_t rows : {1, 3, 40}) {
+      const Tensor x = random({rows, 33}, dtype), weight = random({70, 33}, dtype, 1), bias = random({70}, dtype, 2);
+      const Tensor expected = linear_gelu(x, set_requires_grad(detach(weight)), bias);
+      expect_equal(linear_gelu(x, weight, bias), expected);
+    }
+}
+
 // A slice of a fused projection goes into the product as it is: no copy is saved.
 TEST(Linear, RowSlicesAreNotCopied) {
   const Tensor x = row_slice(random({6, 17}));
