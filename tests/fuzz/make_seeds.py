@@ -81,18 +81,8 @@ put("run_state", "state", json.dumps({
     "format": 1, "step": 500, "tokens": 512000, "best_eval_loss": 2.5, "gemm_plan": "", "data_key": "k",
     "run_config": "{}", "files": {"config.json": {"bytes": 2, "hash": "0"}}}))
 
-put("chunk_vocab", "three", json.dumps(
-    {"chunk_to_idx": {"<UNK>": 0, "ab": 1, "\u00e9": 2}, "idx_to_chunk": {"0": "<UNK>", "1": "ab", "2": "\u00e9"},
-     "vocab_size": 3, "unk_token": "<UNK>", "unk_idx": 0}))
-put("chunk_vocab", "padded", '{"chunk_to_idx":{"?":0},"idx_to_chunk":{"0":"?"},"vocab_size":9,"unk_token":"?","more":[{}]}')
-
-put("documents", "marks", "one\n\ntwo\n<|endoftext|>\nthree\r\n<|endoftext|>\n")
-put("documents", "paragraphs", "\ufeffone\ntwo\n\n\u03a3\u03b1\u03a3 \u0130 \U0001f600\n")
-put("documents", "lines.jsonl", '{"text": "a\\u00e9\\ud83d\\ude00", "id": [1, {"text": null}]}\n\n{"id": 2.5, "text": "b"}\n')
-
-put("token_cache", "ids", b"\x01" + bytes([1, 0, 2, 0, 43, 1]))  # the target adds a footer
-put("token_cache", "too_large", b"\x01" + bytes([44, 1]))
-put("token_cache", "footer", b"\x00" + b"VIGORIDS" + bytes(56))
-
 for case in ["interleaved", "low_rank", "pickled_prefixed"]:
     put("config", case, (here.parent / "fixtures" / "i3" / case / "config.json").read_bytes())
+
+put("id_rows", "rows", "[[1, 2, 299], [0, 7, 8]]\n")
+put("id_rows", "row", "[1,2,3]")
