@@ -318,6 +318,13 @@ VIGOR_INLINE float horizontal_max(vfloat v) {
 }
 
 // The lower and upper half of the lanes in double precision, for long sums.
+#if defined(VIGOR_ISA_IS_avx512)
+VIGOR_INLINE vdouble widen_low(vfloat v) { return _mm512_cvtps_pd(_mm512_castps512_ps256(v)); }
+VIGOR_INLINE vdouble widen_high(vfloat v) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1)); }
+#elif defined(VIGOR_ISA_IS_avx2)
+VIGOR_INLINE vdouble widen_low(vfloat v) { return _mm256_cvtps_pd(_mm256_castps256_ps128(v)); }
+VIGOR_INLINE vdouble widen_high(vfloat v) { return _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1)); }
+#else
 VIGOR_INLINE vdouble widen_low(vfloat v) {
   vdouble wide{};
   for (int64_t i = 0; i < kDoubleLanes; ++i) wide[i] = static_cast<double>(v[i]);
@@ -328,6 +335,7 @@ VIGOR_INLINE vdouble widen_high(vfloat v) {
   for (int64_t i = 0; i < kDoubleLanes; ++i) wide[i] = static_cast<double>(v[kDoubleLanes + i]);
   return wide;
 }
+#endif
 
 // ---- functions ----------------------------------------------------------------------------------------------------
 // All are within 2 ulp of the true value for every float (tensor/simd_test.cpp measures it) and exact for infinities,
