@@ -319,21 +319,25 @@ VIGOR_INLINE float horizontal_max(vfloat v) {
 
 // The lower and upper half of the lanes in double precision, for long sums.
 #if defined(VIGOR_ISA_IS_avx512)
-VIGOR_INLINE vdouble widen_low(vfloat v) { return _mm512_cvtps_pd(_mm512_castps512_ps256(v)); }
-VIGOR_INLINE vdouble widen_high(vfloat v) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1)); }
-#elif defined(VIGOR_ISA_IS_avx2)
-VIGOR_INLINE vdouble widen_low(vfloat v) { return _mm256_cvtps_pd(_mm256_castps256_ps128(v)); }
-VIGOR_INLINE vdouble widen_high(vfloat v) { return _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1)); }
-#else
 VIGOR_INLINE vdouble widen_low(vfloat v) {
-  vdouble wide{};
-  for (int64_t i = 0; i < kDoubleLanes; ++i) wide[i] = static_cast<double>(v[i]);
-  return wide;
+  return __builtin_convertvector(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7), vdouble);
 }
 VIGOR_INLINE vdouble widen_high(vfloat v) {
-  vdouble wide{};
-  for (int64_t i = 0; i < kDoubleLanes; ++i) wide[i] = static_cast<double>(v[kDoubleLanes + i]);
-  return wide;
+  return __builtin_convertvector(__builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15), vdouble);
+}
+#elif defined(VIGOR_ISA_IS_avx2)
+VIGOR_INLINE vdouble widen_low(vfloat v) {
+  return __builtin_convertvector(__builtin_shufflevector(v, v, 0, 1, 2, 3), vdouble);
+}
+VIGOR_INLINE vdouble widen_high(vfloat v) {
+  return __builtin_convertvector(__builtin_shufflevector(v, v, 4, 5, 6, 7), vdouble);
+}
+#else
+VIGOR_INLINE vdouble widen_low(vfloat v) {
+  return __builtin_convertvector(__builtin_shufflevector(v, v, 0, 1), vdouble);
+}
+VIGOR_INLINE vdouble widen_high(vfloat v) {
+  return __builtin_convertvector(__builtin_shufflevector(v, v, 2, 3), vdouble);
 }
 #endif
 
