@@ -43,8 +43,8 @@ std::filesystem::path temporary_file(const std::string& name) {
 TEST(RunConfig, ReadsEveryKindOfOption) {
   RunConfig config;
   std::set<std::string> given;
-  read_run_config(R"({"model": "i3-22m", "steps": 12, "lr": 1e-3, "resume": true, "data": ["a.txt:0.5", "b"]})", "run.json",
-                  config, given);
+  read_run_config(R"({"model": "i3-22m", "steps": 12, "lr": 1e-3, "resume": true, "data": ["a.txt:0.5", "b"]})",
+                  "run.json", config, given);
   EXPECT_EQ(config.model, "i3-22m");
   EXPECT_EQ(config.steps, 12);
   EXPECT_DOUBLE_EQ(config.lr, 1e-3);
@@ -77,7 +77,8 @@ TEST(RunConfig, ChecksRangesAndContradictions) {
   config.device = "tpu";
   config.stop_at = 9;
   const std::string error = message_of([&] { check_run_config(config); });
-  for (const char* expected : {"steps must be from 1", "batch_size must be from 1", "got tpu", "stop_at must not be above"})
+  for (const char* expected :
+       {"steps must be from 1", "batch_size must be from 1", "got tpu", "stop_at must not be above"})
     EXPECT_NE(error.find(expected), std::string::npos) << error;
   EXPECT_NO_THROW(check_run_config(RunConfig()));
 }
@@ -98,7 +99,7 @@ TEST(Schedule, WarmsUpAndFollowsTheCosine) {
   const Schedule schedule{3e-4, 0.1, 100, 5000};
   EXPECT_DOUBLE_EQ(schedule.at(0), 3e-4 * 1 / 100);
   EXPECT_DOUBLE_EQ(schedule.at(99), 3e-4);
-  EXPECT_DOUBLE_EQ(schedule.at(100), 3e-4);  // r = 0
+  EXPECT_DOUBLE_EQ(schedule.at(100), 3e-4);                         // r = 0
   EXPECT_NEAR(schedule.at(2550), 3e-4 * (0.1 + 0.9 * 0.5), 1e-12);  // r = 1/2
   EXPECT_NEAR(schedule.at(4999), 3e-4 * (0.1 + 0.45 * (1 + std::cos(M_PI * 4899 / 4900))), 1e-15);
 }
@@ -148,7 +149,8 @@ TEST(Progress, Texts) {
 
 TEST(Plot, DrawsBothCurvesAndEscapesTheTitle) {
   const auto path = temporary_file("metrics.jsonl");
-  write_file(path, "{\"step\":10,\"loss\":3.5}\n{\"step\":20,\"loss\":2.25}\nnot json\n{\"step\":20,\"eval_loss\":2.5}\n");
+  write_file(path,
+             "{\"step\":10,\"loss\":3.5}\n{\"step\":20,\"loss\":2.25}\nnot json\n{\"step\":20,\"eval_loss\":2.5}\n");
   const std::string svg = training_plot_svg(path, "a < b");
   for (const char* expected : {"<svg", "a &lt; b", "loss 2.25", "held out 2.50", "<polyline", "<circle", "</svg>"})
     EXPECT_NE(svg.find(expected), std::string::npos) << expected;

@@ -1,5 +1,7 @@
 #include "train/optimizer.h"
 
+#include <cmath>
+
 #include "kernels/global_norm/global_norm.h"
 
 namespace vigor {
@@ -18,7 +20,9 @@ void Optimizer::measure(StepState& state) {
 }
 
 void Optimizer::update(StepState& state) {
-  set_bias_corrections(state, options_);
+  const auto t = static_cast<double>(state.step + 1);
+  state.bias_correction1 = static_cast<float>(1 - std::pow(options_.beta1, t));
+  state.bias_correction2 = static_cast<float>(1 - std::pow(options_.beta2, t));
   for (size_t i = 0; i < moments_.size(); ++i) {
     const ArenaGroup& group = arena_.groups()[i];
     adamw_update(group.values, group.gradients, moments_[i].exp_avg, moments_[i].exp_avg_sq, state, options_);
