@@ -45,64 +45,88 @@ constexpr int64_t kBlockM = 128, kBlockN = 2048, kBlockK = 256;
 #endif
 static_assert(kTileRows <= kLanes, "gemm_pack_a packs a tile as one group of rows");
 
-// C[H, n] (+)= a[k, H]^T b[k, W vectors]; the last of the W vectors holds n - (W - 1) * lanes columns.
-template <class T, int H, int W>
-void micro_kernel(int64_t k, const T* a, const T* b, T* c, int64_t ldc, int64_t n, bool add) {
+template <class T>
+struct Tile {
+  int64_t k;
+  const T* a;
+  int64_t a_row, a_step;  // elements from one row of A to the next, and from one k to the next
+  const T* b;
+  int64_t b_step;
+  T* c;
+  int64_t ldc;
+  int64_t n;
+  bool add;
+};
+
+// C[H, n] (+)= A[H, k] B[k, n]; the last of the W vectors holds n - (W - 1) * lanes columns. With both matrices packed
+// a_row = 1 and a_step = H are known when compiled; otherwise what is not packed may need to be fetched ahead.
+template <class T, int H, int W, bool kPacked>
+void micro_kernel(const Tile<T>& tile) {
   using V = typename Vector<T>::type;
   constexpr int64_t lanes = Vector<T>::lanes;
-  // The sum takes thousands of cycles, long enough to bring the tile of C from anywhere; to L2, because its rows often
-  // lie a power of two apart and would push each other out of L1.
-#pragma GCC unroll 16
-  for (int i = 0; i < H; ++i)
-#pragma GCC unroll 8
-    for (int j = 0; j < W; ++j) __builtin_prefetch(c + i * ldc + j * lanes, 0, 2);
+  constexpr int kBases = (H + 2) / 3;  // rows i, i + 1 and i + 2 share a pointer: base + {0, 1, 2} * a_row
+  const T* a[kBases];
+  for (int i = 0; i < kBases; ++i) a[i] = tile.a + 3 * i * tile.a_row;
+  const T* b = tile.b;
   V sum[H][W] = {};
-  for (int64_t p = 0; p < k; ++p) {
+  for (int64_t p = 0; p < tile.k; ++p) {
+    if constexpr (!kPacked) {
+      constexpr int64_t ahead = 16;
+      __builtin_prefetch(a[0] + ahead * tile.a_step);
+      __builtin_prefetch(a[kBases - 1] + ahead * tile.a_step);
+      __builtin_prefetch(b + ahead * tile.b_step);
+      __builtin_prefetch(b + ahead * tile.b_step + (W - 1) * lanes);
+    }
     V column[W];
 #pragma GCC unroll 8
     for (int j = 0; j < W; ++j) column[j] = load(b + j * lanes);
 #pragma GCC unroll 16
     for (int i = 0; i < H; ++i) {
-      const V row = broadcast(a[i]);
+      const V row = broadcast(kPacked ? a[0][i] : a[i / 3][i % 3 * tile.a_row]);
 #pragma GCC unroll 8
       for (int j = 0; j < W; ++j) sum[i][j] = fma(row, column[j], sum[i][j]);
     }
-    a += H;
-    b += kTileVectors * lanes;
+    if constexpr (kPacked) {
+      a[0] += H;
+    } else {
+#pragma GCC unroll 8
+      for (int i = 0; i < kBases; ++i) a[i] += tile.a_step;
+    }
+    b += tile.b_step;
   }
-  const int64_t last = n - (W - 1) * lanes;
+  const int64_t last = tile.n - (W - 1) * lanes;
 #pragma GCC unroll 16
   for (int i = 0; i < H; ++i) {
-    T* out = c + i * ldc;
+    T* out = tile.c + i * tile.ldc;
 #pragma GCC unroll 8
     for (int j = 0; j < W; ++j) {
       if (j < W - 1 || last == lanes) {
-        store(out + j * lanes, add ? sum[i][j] + load(out + j * lanes) : sum[i][j]);
+        store(out + j * lanes, tile.add ? sum[i][j] + load(out + j * lanes) : sum[i][j]);
       } else {
-        store_partial(out + j * lanes, add ? sum[i][j] + load_partial(out + j * lanes, last) : sum[i][j], last);
+        store_partial(out + j * lanes, tile.add ? sum[i][j] + load_partial(out + j * lanes, last) : sum[i][j], last);
       }
     }
   }
 }
 
 template <class T>
-using MicroKernel = void (*)(int64_t k, const T* a, const T* b, T* c, int64_t ldc, int64_t n, bool add);
+using MicroKernel = void (*)(const Tile<T>& tile);
 
 // The micro-kernel for `rows` rows and W vectors.
-template <class T, int W, int H = kTileRows>
+template <class T, bool kPacked, int W, int H = kTileRows>
 MicroKernel<T> find_rows(int64_t rows) {
   if constexpr (H > 1) {
-    if (rows < H) return find_rows<T, W, H - 1>(rows);
+    if (rows < H) return find_rows<T, kPacked, W, H - 1>(rows);
   }
-  return micro_kernel<T, H, W>;
+  return micro_kernel<T, H, W, kPacked>;
 }
 
-template <class T, int W = kTileVectors>
+template <class T, bool kPacked, int W = kTileVectors>
 MicroKernel<T> find(int64_t rows, int64_t vectors) {
   if constexpr (W > 1) {
-    if (vectors < W) return find<T, W - 1>(rows, vectors);
+    if (vectors < W) return find<T, kPacked, W - 1>(rows, vectors);
   }
-  return find_rows<T, W>(rows);
+  return find_rows<T, kPacked, W>(rows);
 }
 
 // Prefetches part `index` of `parts` of the lines.
@@ -118,17 +142,25 @@ void prefetch(const GemmPrefetch& next, int64_t index, int64_t parts) {
   }
 }
 
-template <class T>
+template <class T, bool kPacked>
 void panel_loop(const GemmPanel<T>& panel) {
   constexpr int64_t lanes = Vector<T>::lanes;
   const int64_t tiles = (panel.m + kTileRows - 1) / kTileRows, vectors = (panel.n + lanes - 1) / lanes;
+  const int64_t low = panel.m / tiles;  // every tile has this height or one more
+  const MicroKernel<T> kernels[] = {find<T, kPacked>(low, vectors), find<T, kPacked>(low + 1, vectors)};
   for (int64_t t = 0; t < tiles; ++t) {
     const int64_t i = t * panel.m / tiles, rows = (t + 1) * panel.m / tiles - i;
     prefetch(panel.next_a, t, tiles);
     prefetch(panel.next_b, t, tiles);
+    // The next tile of C, unless this sum is too short to cover the requests; to L2 only, because rows of C often lie a
+    // power of two apart and would push each other out of L1.
+    for (int64_t r = i + rows; r < i + 2 * rows && panel.k >= 64; ++r)
+      for (int64_t j = 0; j < panel.n; j += 64 / sizeof(T)) __builtin_prefetch(panel.c + r * panel.ldc + j, 0, 2);
     T* c = panel.c + i * panel.ldc;
-    find<T>(rows, vectors)(panel.k, panel.a + i * panel.k, panel.b, c, panel.ldc, panel.n, panel.add);
-    if constexpr (Vector<T>::lanes == kLanes) {  // f32
+    const T* a = panel.a + i * (panel.a_is_packed ? panel.k : panel.a_row);
+    const int64_t a_row = panel.a_is_packed ? 1 : panel.a_row, a_step = panel.a_is_packed ? rows : panel.a_step;
+    kernels[rows - low]({panel.k, a, a_row, a_step, panel.b, panel.b_step, c, panel.ldc, panel.n, panel.add});
+    if constexpr (lanes == kLanes) {  // f32
       if (panel.epilogue.kind != GemmEpilogue::Kind::none) {
         GemmEpilogue e = panel.epilogue;
         if (e.pre_data) e.pre_data = static_cast<T*>(e.pre_data) + i * panel.ldc;
@@ -145,7 +177,10 @@ GemmTiling gemm_tiling(const double*) {
   return {kTileRows, kTileVectors * kDoubleLanes, kBlockM / 2, kBlockN / 2, kBlockK};
 }
 
-void gemm_panel(const GemmPanel<float>& panel) { panel_loop(panel); }
-void gemm_panel(const GemmPanel<double>& panel) { panel_loop(panel); }
+void gemm_panel(const GemmPanel<float>& panel) {
+  if (panel.a_is_packed && panel.b_step == kTileVectors * kLanes) panel_loop<float, true>(panel);
+  else panel_loop<float, false>(panel);
+}
+void gemm_panel(const GemmPanel<double>& panel) { panel_loop<double, true>(panel); }
 
 }  // namespace vigor::VIGOR_ISA

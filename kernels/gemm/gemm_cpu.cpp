@@ -166,6 +166,9 @@ GemmPrefetch part_of(GemmPrefetch all, int64_t index, int64_t parts) {
 }
 
 constexpr int64_t kGroup = 4;  // panels of a B that is not transposed, packed together
+// Packing pays when a packed element is used often. Below these sizes the micro-kernel reads the matrix as it is
+// stored: A for few columns of C; B, unless it is transposed, for few rows.
+constexpr int64_t kDirectColumns = 64, kDirectRows = 64;
 
 // One thread's part of a product: rows x columns of C.
 template <class T, class A, class B>
@@ -181,13 +184,18 @@ struct PackedPart {
   GemmTiling tiling;  // with the blocks cut evenly
   T *packed_a, *packed_b;
 
+  bool direct_a() const { return std::is_same_v<A, float> && columns.size() <= kDirectColumns; }
+  bool direct_b() const {
+    return std::is_same_v<B, float> && rows.size() <= kDirectRows && b.transpose == Transpose::no;
+  }
+
   void run() const {
     int64_t packed_i = -1, packed_p = -1;  // the block in packed_a: the same for all j when A is a single block
     for (int64_t j = columns.begin; j < columns.end; j += tiling.block_n) {
       for (int64_t p = 0; p < k; p += tiling.block_k) {
         for (int64_t i = rows.begin; i < rows.end; i += tiling.block_m) {
           const int64_t height = std::min(tiling.block_m, rows.end - i), depth = std::min(tiling.block_k, k - p);
-          if (i != packed_i || p != packed_p)
+          if ((i != packed_i || p != packed_p) && !direct_a())
             VIGOR_PICK(gemm_pack_a)(a.at(i, p), a.ld, a.transpose == Transpose::no, height, depth, packed_a);
           packed_i = i;
           packed_p = p;
@@ -197,32 +205,53 @@ struct PackedPart {
     }
   }
 
-  // The packed block of A at (i, p) against the columns [j, j + width) of B, packed in groups of panels just before
+  // The block of A at (i, p) against the columns [j, j + width) of B, which are packed in groups of panels just before
   // their first use: a group of stored rows of B is read in runs, a group of its columns is one panel.
   void block(int64_t i, int64_t j, int64_t p, int64_t height, int64_t width, int64_t depth) const {
-    const bool first = i == rows.begin, only = rows.size() <= tiling.block_m;
     const int64_t step = tiling.panel_columns, panels = (width + step - 1) / step;
+    const bool first = i == rows.begin, only = rows.size() <= tiling.block_m;
     const int64_t group = b.transpose == Transpose::yes ? 1 : kGroup;
-    const GemmPrefetch next_a = next_block_of_a(i, p, height, depth);
-    GemmPrefetch next_b;
+    const bool t = a.transpose == Transpose::yes;
+    GemmPanel<T> panel{};
+    panel.m = height;
+    panel.k = depth;
+    panel.a_is_packed = !direct_a();
+    panel.a = panel.a_is_packed ? packed_a : reinterpret_cast<const T*>(a.at(i, p));
+    panel.a_row = t ? 1 : a.ld;
+    panel.a_step = t ? a.ld : 1;
+    panel.ldc = ldc;
+    panel.add = add || p > 0;
+    const GemmPrefetch next_a = panel.a_is_packed ? next_block_of_a(i, p, height, depth) : GemmPrefetch{};
+    GemmPrefetch next_group;
     for (int64_t q = 0; q < panels; ++q) {
       // With one block of rows no panel is used again, and all groups share one place, which stays in the cache.
-      T* const panel = packed_b + (only ? q % group : q) * step * depth;
-      const int64_t n = std::min(step, width - q * step), later = (q / group + 1) * group * step;
-      if (first && q % group == 0) VIGOR_PICK(gemm_pack_b)
-      (b.at(p, j + q * step), b.ld, b.transpose == Transpose::yes, depth, std::min(group * step, width - q * step),
-       panel);
-      if (first && q % group == 0)
-        next_b =
+      T* const packed = packed_b + (only ? q % group : q) * step * depth;
+      const int64_t later = (q / group + 1) * group * step;
+      panel.n = std::min(step, width - q * step);
+      panel.b = packed;
+      panel.b_step = step;
+      if (direct_b() && panel.n == step) {
+        panel.b = reinterpret_cast<const T*>(b.at(p, j + q * step));
+        panel.b_step = b.ld;
+      } else if (first && (q % group == 0 || direct_b())) {
+        VIGOR_PICK(gemm_pack_b)
+        (b.at(p, j + q * step), b.ld, b.transpose == Transpose::yes, depth, std::min(group * step, width - q * step),
+         packed);
+        next_group =
             later < width ? lines_of(b, p, j + later, depth, std::min(group * step, width - later)) : GemmPrefetch{};
-      if (!first && q + 1 < panels)
-        next_b = {panel + step * depth, step * depth * static_cast<int64_t>(sizeof(T)), 0, 0,
-                  step * depth * static_cast<int64_t>(sizeof(T)) / 64};
-      VIGOR_PICK(gemm_panel)
-      (GemmPanel<T>{height, n, depth, packed_a, panel, c + i * ldc + j + q * step, ldc, add || p > 0,
-                    p + depth == k ? epilogue_at(epilogue, i, j + q * step, ldc) : GemmEpilogue::none(),
-                    part_of(next_a, q, panels), first ? part_of(next_b, q % group, group) : next_b});
+      }
+      panel.next_a = part_of(next_a, q, panels);
+      panel.next_b = part_of(next_group, q % group, group);
+      if (!first && q + 1 < panels) panel.next_b = packed_panel(packed + step * depth, step * depth);
+      panel.c = c + i * ldc + j + q * step;
+      panel.epilogue = p + depth == k ? epilogue_at(epilogue, i, j + q * step, ldc) : GemmEpilogue::none();
+      VIGOR_PICK(gemm_panel)(panel);
     }
+  }
+
+  static GemmPrefetch packed_panel(const T* data, int64_t count) {
+    const int64_t nbytes = count * static_cast<int64_t>(sizeof(T));
+    return {data, nbytes, 0, 0, nbytes / 64};
   }
 
   GemmPrefetch next_block_of_a(int64_t i, int64_t p, int64_t height, int64_t depth) const {
@@ -252,11 +281,11 @@ void packed_gemm(int64_t m, int64_t n, int64_t k, Matrix<A> a, Matrix<B> b, T* c
     const Grid grid(m, n, tiling, team_size());
     const Range rows = part_of(m, 1, me / grid.column_parts, grid.row_parts);
     const Range columns = part_of(n, tiling.panel_columns, me % grid.column_parts, grid.column_parts);
-    GemmTiling mine = tiling;
-    mine.block_m = even_block(rows.size(), tiling.block_m, 1);
     T* const packed_a = memory + me * part_size;
-    if (rows.size() > 0)
-      PackedPart<T, A, B>{rows, columns, k, a, b, c, ldc, add, epilogue, mine, packed_a, packed_a + a_size}.run();
+    PackedPart<T, A, B> part{rows, columns, k, a, b, c, ldc, add, epilogue, tiling, packed_a, packed_a + a_size};
+    // What is not packed needs no blocks.
+    part.tiling.block_m = part.direct_a() ? rows.size() : even_block(rows.size(), tiling.block_m, 1);
+    if (rows.size() > 0) part.run();
   }
 }
 

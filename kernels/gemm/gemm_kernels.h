@@ -28,8 +28,11 @@ struct GemmPrefetch {
 template <class T>
 struct GemmPanel {
   int64_t m, n, k;  // n <= panel_columns
-  const T* a;       // packed
-  const T* b;       // packed
+  const T* a;
+  bool a_is_packed;       // otherwise (f32 only) as stored, with
+  int64_t a_row, a_step;  //   elements from one row to the next, and from one k to the next
+  const T* b;
+  int64_t b_step;  // panel_columns for packed B; ldb for B as stored, where n must be panel_columns
   T* c;
   int64_t ldc;
   bool add;               // C += instead of C =

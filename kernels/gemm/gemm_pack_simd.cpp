@@ -48,24 +48,38 @@ vfloat load_upto(const S* p, int64_t n) {
   return n >= kLanes ? load(p) : load_partial(p, n < 0 ? 0 : n);
 }
 
+// Neighbouring tiles, tile t from row starts[t] to starts[t + 1], of the `width` columns of a matrix stored with k
+// across its rows.
+template <class S>
+void pack_tiles(const S* source, int64_t ld, int64_t width, const int64_t* starts, int64_t tiles, int64_t k,
+                float* packed) {
+  for (int64_t p = 0; p < k; ++p, source += ld) {
+    for (int64_t t = 0; t < tiles; ++t) {
+      const int64_t begin = starts[t], rows = starts[t + 1] - begin;
+      const vfloat row = load_upto(source + begin, width - begin);
+      float* out = packed + begin * k + p * rows;
+      if (p + 1 < k) store(out, row);  // the excess is overwritten by the next row
+      else store_partial(out, row, rows);
+    }
+  }
+}
+
 template <class S>
 void pack_a(const S* a, int64_t lda, bool k_contiguous, int64_t m, int64_t k, float* packed) {
   const int64_t tile_rows = gemm_tiling(packed).tile_rows, tiles = (m + tile_rows - 1) / tile_rows;
-  if (k_contiguous) {
-    for (int64_t t = 0; t < tiles; ++t) {
-      const int64_t begin = t * m / tiles, rows = (t + 1) * m / tiles - begin;
-      pack_transposed(a + begin * lda, lda, rows, k, packed + begin * k, rows);
-    }
-    return;
-  }
-  // Along the stored rows, which are long, and not down the columns, where each element is on another page.
-  for (int64_t p = 0; p < k; ++p) {
-    for (int64_t t = 0; t < tiles; ++t) {
-      const int64_t begin = t * m / tiles, rows = (t + 1) * m / tiles - begin;
-      const vfloat row = load_upto(a + p * lda + begin, rows);
-      float* out = packed + begin * k + p * rows;
-      if (p * rows + kLanes <= k * rows) store(out, row);  // the excess is overwritten by the next rows
-      else store_partial(out, row, rows);
+  // A stored with k across its rows: several tiles together, because they share pages and cache lines of A; not more,
+  // because the tiles often lie a power of two apart and push each other out of the cache.
+  constexpr int64_t together = 8;
+  int64_t starts[together + 1];
+  for (int64_t t = 0; t < tiles; t += together) {
+    const int64_t count = tiles - t < together ? tiles - t : together;
+    for (int64_t i = 0; i <= count; ++i) starts[i] = (t + i) * m / tiles;
+    if (k_contiguous) {
+      for (int64_t i = 0; i < count; ++i)
+        pack_transposed(a + starts[i] * lda, lda, starts[i + 1] - starts[i], k, packed + starts[i] * k,
+                        starts[i + 1] - starts[i]);
+    } else {
+      pack_tiles(a, lda, m, starts, count, k, packed);
     }
   }
 }
