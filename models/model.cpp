@@ -5,9 +5,9 @@
 #include <stdexcept>
 
 #include "autograd/variable.h"
-#include "kernels/linear_cross_entropy/linear_cross_entropy.h"
 #include "kernels/index/index.h"
 #include "kernels/linear/linear.h"
+#include "kernels/linear_cross_entropy/linear_cross_entropy.h"
 #include "kernels/views/views.h"
 #include "tensor/check.h"
 
