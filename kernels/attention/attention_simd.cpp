@@ -8,6 +8,13 @@ namespace {
 constexpr int64_t kBlock = kAttentionBlock;
 constexpr float kInfinity = __builtin_inff();
 
+// e^x, but 0 where it would be below the normal numbers. A result that is not normal costs x86 well over a hundred
+// cycles, and each masked score, x = -infinity, would make one.
+VIGOR_INLINE vfloat exp_or_zero(vfloat x) {
+  const float least = -87.0f;
+  return select(x < least, zero(), exp(max(broadcast(least), x)));
+}
+
 // ---- small products ----
 // C[m,n] (+)= A[m,k] B[k,n]. Entries of A are broadcast, so any strides do, and A may stand transposed; rows of B and
 // C are contiguous.
@@ -121,10 +128,10 @@ void softmax_step(int64_t keys, int64_t queries, float* st, float* maximum, floa
     for (int64_t j = 0; j < keys; ++j) largest = max(largest, load(st + j * kBlock + c));
     // While no key was visible the maximum is -infinity, which must not be subtracted from itself.
     const vfloat shift = select(largest == -kInfinity, zero(), largest);
-    const vfloat factor = exp(before - shift);
+    const vfloat factor = exp_or_zero(before - shift);
     vfloat total = load(sum + c) * factor;
     for (int64_t j = 0; j < keys; ++j) {
-      const vfloat e = exp(load(st + j * kBlock + c) - shift);
+      const vfloat e = exp_or_zero(load(st + j * kBlock + c) - shift);
       store(st + j * kBlock + c, e);
       total += e;
     }
@@ -208,7 +215,7 @@ void backward_block(const AttentionBackwardBlock<X>& p) {
     for (int64_t c = 0; c < columns; c += kLanes) {
       const vfloat lse_c = load(lse + c), term = load(row_term + c);
       for (int64_t j = c, n = 0; n < keys; ++n, j += kBlock) {
-        const vfloat probability = exp(load(pt + j) - lse_c);
+        const vfloat probability = exp_or_zero(load(pt + j) - lse_c);
         store(pt + j, probability);
         store(dst + j, probability * (load(dst + j) - term) * p.scale);  // scale * ds
       }
@@ -221,8 +228,43 @@ void backward_block(const AttentionBackwardBlock<X>& p) {
 }
 
 // ---- few queries ----
-// Memory-bound: each key and value is read once and used for all heads that share it. Scores are dot products, because
-// transposing would cost more than a few queries gain by it.
+// Each key and value is read from memory once and used for all heads that share it. Scores are dot products, because
+// transposing a block would cost more than a few queries gain by it.
+
+// Elements of the first (last) halves of x and y in turns: x0 y0 x1 y1 ..
+VIGOR_INLINE vfloat interleave_first(vfloat x, vfloat y) {
+#if defined(VIGOR_ISA_IS_avx512)
+  return __builtin_shufflevector(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+#elif defined(VIGOR_ISA_IS_avx2)
+  return __builtin_shufflevector(x, y, 0, 8, 1, 9, 2, 10, 3, 11);
+#else
+  return __builtin_shufflevector(x, y, 0, 4, 1, 5);
+#endif
+}
+VIGOR_INLINE vfloat interleave_last(vfloat x, vfloat y) {
+#if defined(VIGOR_ISA_IS_avx512)
+  return __builtin_shufflevector(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+#elif defined(VIGOR_ISA_IS_avx2)
+  return __builtin_shufflevector(x, y, 4, 12, 5, 13, 6, 14, 7, 15);
+#else
+  return __builtin_shufflevector(x, y, 2, 6, 3, 7);
+#endif
+}
+
+// Lane j: q . k_j, for `keys` <= kLanes rows of k; the lanes behind repeat the last one. The sums over lanes of all
+// keys are taken together: each step adds the halves of two vectors into one, until one vector holds all sums.
+template <class X>
+VIGOR_INLINE vfloat dots(const X* q, const X* k, int64_t stride, int64_t keys, int64_t width) {
+  vfloat sum[kLanes] = {};
+  for_each_vector(width, [&](int64_t c, auto lanes) {
+    const vfloat q_c = load(q + c, lanes);
+    for (int64_t j = 0; j < kLanes; ++j)
+      sum[j] = fma(q_c, load(k + (j < keys ? j : keys - 1) * stride + c, lanes), sum[j]);
+  });
+  for (int64_t n = kLanes / 2; n > 0; n /= 2)
+    for (int64_t j = 0; j < n; ++j) sum[j] = interleave_first(sum[j], sum[j + n]) + interleave_last(sum[j], sum[j + n]);
+  return sum[0];
+}
 
 template <class X>
 void few_queries(const AttentionFewQueries<X>& p) {
@@ -244,24 +286,32 @@ void few_queries(const AttentionFewQueries<X>& p) {
       if (keys > kBlock) keys = kBlock;
       const X* q = p.q.data + head * p.q_head_stride + i * p.q.stride;
       float largest = maximum[row];
-      for (int64_t j = 0; j < keys; ++j) {
-        weight[j] = p.scale * dot(q, k.data + j * k.stride, p.width);
-        largest = weight[j] > largest ? weight[j] : largest;
+      for (int64_t j = 0; j < keys; j += kLanes) {
+        const int64_t some = keys - j < kLanes ? keys - j : kLanes;
+        const vfloat s = p.scale * dots(q, k.data + j * k.stride, k.stride, some, p.width);
+        store(weight + j, s);
+        const float top = horizontal_max(keep(s, some, -kInfinity));
+        largest = top > largest ? top : largest;
       }
       const float shift = largest == -kInfinity ? 0 : largest;
-      const float rescale = exp(broadcast(maximum[row] - shift))[0];
+      const float rescale = exp_or_zero(broadcast(maximum[row] - shift))[0];
       vfloat total = zero();
       for_each_vector(keys, [&](int64_t j, auto lanes) {
-        const vfloat e = keep(exp(load(weight + j, lanes) - shift), lanes, 0);
+        const vfloat e = keep(exp_or_zero(load(weight + j, lanes) - shift), lanes, 0);
         store(weight + j, e, lanes);
         total += e;
       });
       maximum[row] = largest;
       sum[row] = sum[row] * rescale + horizontal_sum(total);
       for_each_vector(p.width, [&](int64_t c, auto lanes) {
-        vfloat acc = load(o + row * p.width + c, lanes) * rescale;
-        for (int64_t j = 0; j < keys; ++j) acc = fma(load(v.data + j * v.stride + c, lanes), weight[j], acc);
-        store(o + row * p.width + c, acc, lanes);
+        // Four sums, because one alone would wait for the latency of every fma.
+        vfloat acc[4] = {load(o + row * p.width + c, lanes) * rescale};
+        const X* value = v.data + c;
+        int64_t j = 0;
+        for (; j + 4 <= keys; j += 4)
+          for (int64_t r = 0; r < 4; ++r, value += v.stride) acc[r] = fma(load(value, lanes), weight[j + r], acc[r]);
+        for (; j < keys; ++j, value += v.stride) acc[0] = fma(load(value, lanes), weight[j], acc[0]);
+        store(o + row * p.width + c, (acc[0] + acc[1]) + (acc[2] + acc[3]), lanes);
       });
     }
   }
