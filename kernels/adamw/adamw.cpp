@@ -22,6 +22,7 @@ void adamw_update(const Tensor& param, const Tensor& grad, const Tensor& m, cons
   check_like_param("v", v);
   check(options.beta1 >= 0 && options.beta1 < 1 && options.beta2 >= 0 && options.beta2 < 1,
         "adamw: beta1 and beta2 must be in [0, 1); got {} and {}", options.beta1, options.beta2);
+  check(options.eps > 0, "adamw: eps must be above 0; got {}", options.eps);
   OpScope scope("adamw", {&param, &grad, &m, &v}, 14.0 * static_cast<double>(param.numel()),
                 7.0 * static_cast<double>(param.nbytes()));
   switch (param.device().kind) {

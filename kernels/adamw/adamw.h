@@ -10,6 +10,7 @@
 //
 //   param, grad, m, v   [n] or any one shape, contiguous; all f32 or all f64
 //   state               lr, bias corrections and clip factor are read from it when the pass runs (tensor/step_state.h)
+// In f32, moments below 1e-36 become 0: subnormal numbers would slow the pass down many times.
 //
 // No gradient: not differentiable. Memory-bound: reads four arrays and writes three, 28 n bytes in f32.
 #include "tensor/step_state.h"
@@ -23,7 +24,8 @@ struct AdamWOptions {
   double weight_decay = 0.01;
 };
 
-// Throws std::invalid_argument for shapes or dtypes that differ, or betas outside [0, 1).
+// Throws std::invalid_argument for shapes or dtypes that differ, betas outside [0, 1), or eps that is not
+// above 0.
 void adamw_update(const Tensor& param, const Tensor& grad, const Tensor& m, const Tensor& v, const StepState& state,
                   const AdamWOptions& options = {});
 

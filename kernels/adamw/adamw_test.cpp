@@ -81,6 +81,15 @@ TEST(AdamW, FastEqualsF64OnEveryInstructionSet) {
   }
 }
 
+// Without gradients the moments reach 0 and do not stop at subnormal numbers.
+TEST(AdamW, MomentsDecayToZero) {
+  const Tensor p = full({20}, 1), g = zeros({20}), m = full({20}, 1e-35), v = full({20}, 1e-37);
+  for (int64_t step = 1000; step < 1030; ++step) adamw_update(p, g, m, v, state_of(step, 0.1));
+  testing::expect_equal(m, zeros({20}));
+  testing::expect_equal(v, zeros({20}));
+  testing::expect_values(p, std::vector<double>(20, std::pow(1 - 0.1 * 0.01, 30)), 1e-5);
+}
+
 TEST(AdamW, CountsAsAWrite) {
   const Tensor p = random({5}), g = random({5}), m = zeros({5}), v = zeros({5});
   const uint32_t before = p.storage()->version();
