@@ -68,7 +68,8 @@ int64_t order_nucleus(Candidate* candidates, int64_t n, double top_p, double lar
   int64_t sorted = 0;
   for (int64_t piece = 64; sorted < n; piece *= 4) {
     const int64_t end = std::min(n, sorted + piece);
-    std::partial_sort(candidates + sorted, candidates + end, candidates + n, before);
+    if (end < n) std::nth_element(candidates + sorted, candidates + end - 1, candidates + n, before);
+    std::sort(candidates + sorted, candidates + end, before);
     for (; sorted < end; ++sorted) {
       sum += std::exp((static_cast<double>(candidates[sorted].logit) - largest) / temperature);
       if (sum >= top_p * total) return sorted + 1;
