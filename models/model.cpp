@@ -117,7 +117,9 @@ MemoryEstimate LanguageModel::memory_estimate(int64_t B, int64_t T) const {
   memory.weights = 4.0 * static_cast<double>(parameter_count());
   memory.gradients = memory.weights;
   memory.moments = 2.0 * memory.weights;
-  memory.activations = 4.0 * static_cast<double>(B * T) * saved_per_token();
+  // The fused head keeps the gradient of its weight from the forward pass to the backward pass.
+  const double head_gradient = static_cast<double>(config().vocab_size * config().d_model);
+  memory.activations = 4.0 * (static_cast<double>(B * T) * saved_per_token() + head_gradient);
   return memory;
 }
 
