@@ -58,7 +58,7 @@ void pack_tiles(const S* source, int64_t ld, int64_t width, const int64_t* start
       const int64_t begin = starts[t], rows = starts[t + 1] - begin;
       const vfloat row = load_upto(source + begin, width - begin);
       float* out = packed + begin * k + p * rows;
-      if (p + 1 < k) store(out, row);  // the excess is overwritten by the next row
+      if (p * rows + kLanes <= k * rows) store(out, row);  // the excess, in this tile, is overwritten by the next rows
       else store_partial(out, row, rows);
     }
   }

@@ -147,6 +147,11 @@ TEST_P(Gemm, LargerThanOneBlock) {
     }
 }
 
+// Few rows of a transposed A: tiles much narrower than a vector, packed side by side.
+TEST_P(Gemm, NarrowTiles) {
+  for (int64_t m = 1; m <= 34; ++m) expect_right<float, float, float>({m, 300, 310, Transpose::yes});
+}
+
 TEST_P(Gemm, Epilogues) {
   using Kind = GemmEpilogue::Kind;
   for (Kind kind : {Kind::bias, Kind::bias_gelu, Kind::gelu_gradient})
