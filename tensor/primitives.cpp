@@ -52,9 +52,47 @@ void fill_values(const TensorView& y, T value) {
   });
 }
 
+// The dimension along which x is contiguous when it is not the last one of the loop, as y's is; otherwise -1.
+int transposed_dim(const StridedLoop<2>& loop) {
+  if (loop.inner_stride(0) != 1 || loop.inner_stride(1) == 1) return -1;
+  for (int dim = loop.sizes.rank() - 2; dim >= 0; --dim)
+    if (loop.strides[1][dim] == 1) return dim;
+  return -1;
+}
+
+// Copies matrices of the dimensions (dim, last), contiguous along the last in y and along `dim` in x, in square tiles,
+// so that each cache line that is read or written is used in full while it is there.
+template <class To, class From>
+void copy_transposed(To* y, const From* x, const StridedLoop<2>& loop, int dim) {
+  constexpr int64_t kTile = 32;
+  const int64_t rows = loop.sizes[dim];
+  const int64_t columns = loop.row_length();
+  const int64_t y_row = loop.strides[0][dim];
+  const int64_t x_column = loop.inner_stride(1);
+  const int64_t bands = (rows + kTile - 1) / kTile;
+  Shape others = loop.sizes;
+  others[dim] = others[others.rank() - 1] = 1;
+  const StridedLoop<2> matrices(others, loop.strides);
+  const int64_t count = matrices.row_length();
+#pragma omp parallel for schedule(static) if (rows * columns * others.numel() > kParallelElements)
+  for (int64_t task = 0; task < others.numel() * bands; ++task) {
+    const int64_t matrix = task / bands;
+    const auto at = matrices.row_offsets(matrix / count);
+    To* out = y + at[0] + matrix % count * matrices.inner_stride(0);
+    const From* in = x + at[1] + matrix % count * matrices.inner_stride(1);
+    const int64_t first_row = task % bands * kTile;
+    const int64_t end_row = std::min(rows, first_row + kTile);
+    for (int64_t first = 0; first < columns; first += kTile)
+      for (int64_t row = first_row; row < end_row; ++row)
+        for (int64_t c = first; c < std::min(columns, first + kTile); ++c)
+          out[row * y_row + c] = convert<To>(in[row + c * x_column]);
+  }
+}
+
 template <class To, class From>
 void copy_values(const TensorView& y, const TensorView& x) {
   const StridedLoop<2> loop(y.sizes, {y.strides, x.strides});
+  if (const int dim = transposed_dim(loop); dim >= 0) return copy_transposed(y.as<To>(), x.as<From>(), loop, dim);
   const int64_t to = loop.inner_stride(0);
   const int64_t from = loop.inner_stride(1);
   for_each_stretch(loop, [&](const std::array<int64_t, 2>& at, int64_t n) {

@@ -235,6 +235,25 @@ TEST(Primitives, CopyFillAndAccumulate) {
   expect_error([] { accumulate(zeros({2}), zeros({2}, Dtype::f64)); }, {"accumulate: ", "f32", "f64"});
 }
 
+TEST(Primitives, CopiesTransposedMatricesInTiles) {
+  const Tensor x = random({3, 40, 2, 70}, Dtype::f32);
+  const std::vector<float> values = x.to_vector<float>();
+  for (const std::vector<int>& dims : {std::vector<int>{0, 3, 2, 1}, {3, 1, 0, 2}, {2, 3, 1, 0}, {3, 2, 1, 0}}) {
+    const Tensor turned = x.with_view(permuted(x, dims, "test"));
+    const std::vector<float> copied = turned.to_vector<float>();
+    const std::vector<double> widened = converted(turned, Dtype::f64).to_vector<double>();
+    for (int64_t i = 0; i < x.numel(); ++i) {
+      int64_t rest = i, from = 0;
+      for (int d = 3; d >= 0; --d) {
+        from += rest % turned.shape()[d] * turned.strides()[d];
+        rest /= turned.shape()[d];
+      }
+      ASSERT_EQ(copied[static_cast<size_t>(i)], values[static_cast<size_t>(from)]);
+      ASSERT_EQ(widened[static_cast<size_t>(i)], static_cast<double>(values[static_cast<size_t>(from)]));
+    }
+  }
+}
+
 TEST(Primitives, FirstNonFinite) {
   const Tensor x = zeros({3, 4});
   EXPECT_EQ(first_non_finite(x), -1);

@@ -22,9 +22,9 @@ VIGOR_INLINE auto visit(Reduction r, F f) {
   return r == Reduction::sum ? f(Sum{}) : f(Max{});
 }
 
-// Sums of this many elements are formed in f32, spread over the lanes; they are added up in f64, so that the error
-// does not grow with n.
-constexpr int64_t kChunk = 4096;
+// Sums of this many elements are formed in f32, 64 of them in each lane of four vectors; they are added up in f64, so
+// that the error does not grow with n.
+constexpr int64_t kChunk = 64 * 4 * kLanes;
 
 template <class R, class T>
 double reduce_chunk(const T* x, int64_t n) {
