@@ -3,8 +3,7 @@
 // of tokens so that the logits [N,V] never exist as a whole.
 //
 //   forward    logits = x W^T + bias                     for the tokens of one chunk
-//              loss = sum_i (lse_i - logits[i,targets_i]) / counted       tokens with targets_i == ignore_index left
-//              out
+//              loss = sum_i (lse_i - logits[i,targets_i]) / counted      over tokens with targets_i != ignore_index
 //   backward   dlogits = dloss (softmax(logits) - onehot(targets)) / counted
 //              dx = dlogits W     dW = dlogits^T x     dbias = sum_i dlogits_i
 //

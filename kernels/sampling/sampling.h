@@ -16,7 +16,7 @@
 // random     row b uses Philox block b of `key`, whose stream is taken as RandomStream::sampling; a caller counts
 //            key.step up from token to token
 //
-// Not differentiable. A row is read once or twice and never sorted as a whole.
+// Not differentiable. With top_k a row is never sorted as a whole, only what it leaves.
 #include "tensor/tensor.h"
 
 namespace vigor {
