@@ -9,9 +9,13 @@
 //   portable     16           4 x 2 = 8         6 / 8
 // Rows of a block are cut into tiles of almost equal height, so none is too low to keep the multipliers busy.
 //
-// Cache (32-48 KB L1, 0.5-2 MB L2): one panel of B (block_k x panel_columns) is used by all tiles of A and stays in
-// L1/L2 next to the tile of A in flight; a block of A (block_m x block_k) fills at most half of L2; a block of B
-// (block_k x block_n) lies in L3. A larger block_k reads and writes C less often.
+// Caches (32-48 KB L1, 0.5-2 MB L2). All tiles of a block of A run against one panel of B before the next panel:
+//   block_k        a tile of A (14 x 512 floats: 28 KB) and a panel of B (512 x 32: 64 KB) stream through L1 from L2.
+//                  Deeper sums read and write C less often; beyond 512 the panel leaves no room in L2.
+//   block_m        a block of A (block_m x block_k) fills less than half of L2.
+//   block_n        where A needs several blocks, the packed panels of B wait in L3 for the next one.
+// What the next block or panel is packed from, and the next tile of C, are prefetched meanwhile: the multipliers need
+// the memory only a tenth of the time, but packing would wait for it.
 #include "kernels/gemm/gemm_kernels.h"
 
 namespace vigor::VIGOR_ISA {

@@ -147,6 +147,16 @@ TEST_P(Gemm, LargerThanOneBlock) {
     }
 }
 
+// Around the sizes where the own kernels begin to pack A or B.
+TEST_P(Gemm, PackedAndAsStored) {
+  for (Transpose ta : kTransposes)
+    for (Transpose tb : kTransposes)
+      for (int64_t m : {9, 15, 29, 64, 65, 79})
+        for (int64_t n : {63, 64, 65, 130})
+          for (int64_t k : {1, 15, 40})
+            expect_right<float, float, float>({m, n, k, ta, tb, k == 15 ? Accumulate::yes : Accumulate::no, k % 2});
+}
+
 // Few rows of a transposed A: tiles much narrower than a vector, packed side by side.
 TEST_P(Gemm, NarrowTiles) {
   for (int64_t m = 1; m <= 34; ++m) expect_right<float, float, float>({m, 300, 310, Transpose::yes});
