@@ -4,13 +4,13 @@
 #include "autograd/graph.h"
 #include "kernels/elementwise/elementwise_kernels.h"
 #include "tensor/simd.h"
+#include "tests/support/against_f64.h"
 #include "tests/support/testing.h"
 
 namespace vigor {
 namespace {
 
 using namespace vigor::testing;
-using Function = Tensor (*)(const Tensor&);
 using BinaryFunction = Tensor (*)(const Tensor&, const Tensor&);
 
 struct UnaryCase {
@@ -122,6 +122,16 @@ TEST(Elementwise, FastGradientsEqualTheDefinition) {
     const Tensor rounded = converted(x, Dtype::bf16);
     expect_close(gradient(rounded), gradient(converted(rounded, Dtype::f64)), 2e-2, 2e-2);
   }
+}
+
+// Values from -30 to 30 beside what PyTorch computed in f64.
+TEST(Elementwise, EqualsPyTorch) {
+  for (const UnaryCase& c : unary_cases())
+    for (const char* name : {"silu", "softplus", "sigmoid"}) {
+      if (c.name != std::string(name)) continue;
+      SCOPED_TRACE(name);
+      expect_fixture([&](std::span<const Tensor> in) { return c.f(in[0]); }, name, {"x"}, 1e-7, 2e-6);
+    }
 }
 
 TEST(Elementwise, LargeInputsUseManyThreadsAndAgree) {
