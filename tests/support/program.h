@@ -119,13 +119,14 @@ class ProgramTest : public ::testing::Test {
   static void SetUpTestSuite() {
     shared_ = std::filesystem::temp_directory_path() / ("vigor-program-" + std::to_string(::getpid()));
     std::filesystem::create_directories(shared_);
+    ::setenv("OMP_NUM_THREADS", "1", 1);                         // the model is too small to share out
     ::setenv("XDG_CACHE_HOME", (shared_ / "cache").c_str(), 1);  // nothing is written to the user's own
     std::string stories;
     for (uint64_t i = 0; i < 40; ++i) stories += generate_story(3, i) + "\n<|endoftext|>\n";
     write_file(shared_ / "stories.txt", stories);
     write_file(
         shared_ / "config.json",
-        R"({"model_type": "i3", "vocab_size": 300, "d_model": 16, "n_heads": 2, "max_seq_len": 32, "d_state": 4,)"
+        R"({"model_type": "i3", "vocab_size": 3000, "d_model": 16, "n_heads": 2, "max_seq_len": 32, "d_state": 4,)"
         R"( "conv_layers": 1, "attn_layers": 1})");
     const ProgramResult result = run_program(train_call(model(), 2));
     ASSERT_EQ(result.status, 0) << result.err;

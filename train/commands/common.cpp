@@ -84,13 +84,18 @@ void read_json(IdReader& reader, std::string_view text, std::string_view origin)
 
 }  // namespace
 
+CLI::Option* add_number(CLI::App& command, const char* name, int64_t& value, int64_t least, const char* help,
+                        const char* group) {
+  CLI::Validator range = CLI::Range(least, int64_t{1'000'000'000});
+  range.description("");  // would repeat the limits in the help of every option
+  return command.add_option(name, value, help)->check(range)->type_name("N")->group(group);
+}
+
 void add_compute_options(CLI::App& command, ComputeOptions& options) {
-  command.add_option("--threads", options.threads, "CPU threads; 0: all cores")
-      ->check(CLI::Range(0, 4096))
-      ->capture_default_str()
-      ->group("Run");
-  command.add_option("--device", options.device, "auto, cpu or cuda")
+  add_number(command, "--threads", options.threads, 0, "CPU threads; 0: all cores", "Run")->capture_default_str();
+  command.add_option("--device", options.device, "where to compute")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->type_name("")
       ->capture_default_str()
       ->group("Run");
 }

@@ -13,6 +13,9 @@
 namespace vigor {
 
 // ---- options ----
+// A whole number from `least` to 10^9, shown as N in the help.
+CLI::Option* add_number(CLI::App& command, const char* name, int64_t& value, int64_t least, const char* help,
+                        const char* group);
 struct ComputeOptions {
   int64_t threads = 0;  // 0: all cores
   std::string device = "auto";

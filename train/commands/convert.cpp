@@ -70,11 +70,15 @@ int convert(const ConvertCall& call) {
 void add_convert_command(CLI::App& app, CommandRun& run) {
   CLI::App* command = app.add_subcommand("convert", "any model folder to a Hugging Face folder with safetensors");
   auto call = std::make_shared<ConvertCall>();
-  command->add_option("IN", call->in, "model folder: .safetensors, pytorch_model.bin, or a training run")->required();
-  command->add_option("OUT", call->out, "folder to write; replaced as a whole, or left as it was")->required();
-  command
-      ->add_option("--dtype", call->dtype, "of the written weights: f32 loads back bit for bit, bf16 is half the size")
+  command->add_option("IN", call->in, "model folder: .safetensors, pytorch_model.bin, or a training run")
+      ->required()
+      ->type_name("DIR");
+  command->add_option("OUT", call->out, "folder to write; replaced as a whole, or left as it was")
+      ->required()
+      ->type_name("DIR");
+  command->add_option("--dtype", call->dtype, "of the weights: f32 is exact, bf16 half the size")
       ->check(CLI::IsMember({"f32", "bf16"}))
+      ->type_name("")
       ->capture_default_str()
       ->group("Output");
   command->add_flag("--force", call->force, "replace OUT even if it holds more than a saved model")->group("Output");

@@ -146,29 +146,28 @@ void add_eval_command(CLI::App& app, CommandRun& run) {
   auto call = std::make_shared<EvalCall>();
   command->add_option("--model", call->model, "model folder, or the --out of a training run")
       ->required()
+      ->type_name("DIR")
       ->group("Model");
-  command
-      ->add_option("--data", call->data,
-                   ".txt, .jsonl or a folder; may be repeated. Every token but the first is "
-                   "predicted once, in windows that do not overlap")
+  command->add_option("--data", call->data, ".txt, .jsonl or a folder; may be repeated")
+      ->type_name("PATH")
       ->group("On text");
-  command->add_option("--seq-len", call->seq_len, "tokens in a window; default: the model's max_seq_len")
-      ->check(CLI::Range(int64_t{1}, int64_t{10'000'000}))
+  add_number(*command, "--seq-len", call->seq_len, 1, "tokens in a window; default: max_seq_len", "On text");
+  add_number(*command, "--batch-size", call->batch_size, 1, "windows computed at once", "On text")
+      ->capture_default_str();
+  command->add_option("--cache-dir", call->cache_dir, "of tokenised text; default: ~/.cache/vigor")
+      ->type_name("DIR")
       ->group("On text");
-  command->add_option("--batch-size", call->batch_size, "windows computed at once")
-      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000}))
-      ->capture_default_str()
-      ->group("On text");
-  command->add_option("--cache-dir", call->cache_dir, "where tokenised text is kept; default: ~/.cache/vigor")
-      ->group("On text");
-  command->add_option("--ids", call->ids_file, "JSON file [B][T] of ids: mean loss of positions 0..T-2; prints JSON")
-      ->group("On ids");
-  command->add_option("--save-logits", call->logits_file, "write `logits` [B,T,V] as safetensors")->group("On ids");
-  command->add_option("--save-grads", call->gradients_file, "write the gradient of every parameter, by its name")
-      ->group("On ids");
-  command->add_flag("--json", call->json, "print {\"loss\", \"perplexity\", \"tokens\"}")->group("Run");
+  const auto file_option = [&](const char* name, std::string& value, const char* help) {
+    command->add_option(name, value, help)->type_name("FILE")->group("On ids");
+  };
+  file_option("--ids", call->ids_file, "JSON [[id, ...], ...], B rows of T ids: loss of positions 0..T-2");
+  file_option("--save-logits", call->logits_file, "write `logits` [B,T,V] as safetensors");
+  file_option("--save-grads", call->gradients_file, "write the gradient of every parameter, by its name");
+  command->add_flag("--json", call->json, "print {\"loss\", \"perplexity\", \"tokens\"}; always so with --ids")
+      ->group("Run");
   add_compute_options(*command, call->compute);
   command->footer(
+      "Text is cut into windows that do not overlap, in which every token but the first is predicted once.\n"
       "Examples:\n"
       "  vigor eval --model runs/demo --data held-out.txt\n"
       "  vigor eval --model runs/i3-80m --data chat.jsonl --seq-len 128 --json\n"

@@ -137,28 +137,29 @@ int run_generate(const GenerateCall& call) {
   return answer_prompt(complete, folder, call.prompt, complete.options, true).stopped ? 130 : 0;
 }
 
+CLI::Option* add_real(CLI::App& command, const char* name, double& value, double least, double most, const char* help) {
+  CLI::Validator range = CLI::Range(least, most);
+  range.description("");
+  return command.add_option(name, value, help)->check(range)->type_name("X")->capture_default_str()->group("Sampling");
+}
+
 void add_sampling_options(CLI::App& command, GenerateOptions& options) {
-  const char* group = "Sampling";
+  SamplingOptions& sampling = options.sampling;
   auto* temperature =
-      command.add_option("--temperature", options.sampling.temperature, "above 1 bolder, below 1 safer; 0: greedy")
-          ->check(CLI::Range(0.0, 1e3))
-          ->capture_default_str()
-          ->group(group);
-  auto* top_k = command.add_option("--top-k", options.sampling.top_k, "choose among the k likeliest tokens; 0: all")
-                    ->check(CLI::Range(0, 100'000'000))
-                    ->capture_default_str()
-                    ->group(group);
+      add_real(command, "--temperature", sampling.temperature, 0, 1000, "below 1 safer, above 1 bolder");
+  auto* top_k = add_number(command, "--top-k", sampling.top_k, 0, "among the N likeliest tokens; 0: all", "Sampling")
+                    ->capture_default_str();
   auto* top_p =
-      command.add_option("--top-p", options.sampling.top_p, "and among those that make up this probability; 1: all")
-          ->check(CLI::Range(1e-6, 1.0))
-          ->capture_default_str()
-          ->group(group);
-  command.add_flag("--greedy", options.sampling.greedy, "always the likeliest token")
+      add_real(command, "--top-p", sampling.top_p, 1e-6, 1, "among the likeliest that make up this probability");
+  command.add_flag("--greedy", sampling.greedy, "always the likeliest token")
       ->excludes(temperature)
       ->excludes(top_k)
       ->excludes(top_p)
-      ->group(group);
-  command.add_option("--seed", options.seed, "the same seed gives the same text")->capture_default_str()->group(group);
+      ->group("Sampling");
+  command.add_option("--seed", options.seed, "the same seed gives the same text")
+      ->type_name("N")
+      ->capture_default_str()
+      ->group("Sampling");
 }
 
 }  // namespace
@@ -171,18 +172,15 @@ void add_generate_command(CLI::App& app, CommandRun& run) {
   call->options.sampling.top_k = 40;
   command->add_option("--model", call->model, "model folder, or the --out of a training run")
       ->required()
-      ->group("Model");
-  command->add_option("--prompt", call->prompt, "text to continue; without it, every line that is typed is continued")
+      ->type_name("DIR")
       ->group("Text");
-  command->add_option("--max-new-tokens", call->options.max_new_tokens, "length of the continuation")
-      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}))
-      ->capture_default_str()
+  command->add_option("--prompt", call->prompt, "what to continue; without it, every line that is typed")
       ->group("Text");
-  command
-      ->add_option("--window", call->window,
-                   "past the model's longest sequence: half goes on from its last half, exact recomputes all of it for "
-                   "each token")
+  add_number(*command, "--max-new-tokens", call->options.max_new_tokens, 1, "length of the continuation", "Text")
+      ->capture_default_str();
+  command->add_option("--window", call->window, "what is read past the model's longest sequence, see below")
       ->check(CLI::IsMember({"half", "exact"}))
+      ->type_name("")
       ->capture_default_str()
       ->group("Text");
   add_sampling_options(*command, call->options);
@@ -191,9 +189,10 @@ void add_generate_command(CLI::App& app, CommandRun& run) {
       ->group("Run");
   add_compute_options(*command, call->compute);
   command->footer(
-      "Prints the prompt and its continuation as it comes. Without --prompt, lines are read from standard input, each "
-      "a\n"
-      "prompt of its own; on a terminal Ctrl-C stops an answer and Ctrl-D ends.\n"
+      "Prints the prompt and its continuation as it comes. Without --prompt, lines are read from standard input,\n"
+      "each a prompt of its own; on a terminal Ctrl-C stops an answer and Ctrl-D ends.\n"
+      "The model has a longest sequence (vigor info). Text that outgrows it goes on from its last half at the same\n"
+      "speed (--window half), or reads as many tokens as fit again for each new one, much slower (--window exact).\n"
       "Examples:\n"
       "  vigor generate --model runs/demo\n"
       "  vigor generate --model runs/demo --prompt \"once upon a time\" --max-new-tokens 100\n"

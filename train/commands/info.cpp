@@ -63,6 +63,12 @@ std::vector<LayerSummary> other_parts(const LanguageModel& model, const std::vec
   return parts;
 }
 
+#ifdef __clang__
+constexpr const char* kCompiler = __VERSION__;  // "Clang 14.0.6"
+#else
+constexpr const char* kCompiler = "GCC " __VERSION__;
+#endif
+
 int64_t rounded(double value) { return std::llround(value); }
 
 Json to_json(const LayerSummary& part) {
@@ -128,7 +134,7 @@ void print_build(bool json) {
     const Json object = {{"version", VIGOR_VERSION},    {"instruction_set", name_of(current_isa())},
                          {"instruction_sets", isas},    {"threads", omp_get_max_threads()},
                          {"matrix_products", products}, {"cuda", kCudaBuild},
-                         {"compiler", __VERSION__}};
+                         {"compiler", kCompiler}};
     write_standard_output(object.dump() + "\n");
     return;
   }
@@ -138,7 +144,7 @@ void print_build(bool json) {
                   "OpenMP threads: {}\n"
                   "matrix products: {}\n"
                   "CUDA: {}\n",
-                  VIGOR_VERSION, __VERSION__, name_of(current_isa()), fmt::join(isas, ", "), omp_get_max_threads(),
+                  VIGOR_VERSION, kCompiler, name_of(current_isa()), fmt::join(isas, ", "), omp_get_max_threads(),
                   fmt::join(products, ", "), kCudaBuild ? "yes" : "no"));
 }
 
@@ -155,18 +161,17 @@ void add_info_command(CLI::App& app, CommandRun& run) {
   CLI::App* command =
       app.add_subcommand("info", "parameters, layers, FLOPs and memory of a model; what this build contains");
   auto call = std::make_shared<InfoCall>();
-  const auto number = [&](const char* name, int64_t& value, const char* help, const char* group) {
-    return command->add_option(name, value, help)->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}))->group(group);
-  };
   command
       ->add_option("--model", call->model,
-                   fmt::format("preset ({}), model folder or config.json", fmt::join(preset_names(), ", ")))
+                   fmt::format("preset ({}), folder or config.json", fmt::join(preset_names(), ", ")))
+      ->type_name("NAME")
       ->group("Model");
-  number("--vocab-size", call->overrides.vocab_size, "instead of the preset's", "Model");
-  number("--max-seq-len", call->overrides.max_seq_len, "instead of the preset's", "Model");
-  number("--layers", call->overrides.layers, "instead of the preset's", "Model");
-  number("--batch-size", call->batch_size, "of the memory estimate", "Estimates")->capture_default_str();
-  number("--seq-len", call->seq_len, "of the estimates; default: the model's max_seq_len", "Estimates");
+  add_number(*command, "--vocab-size", call->overrides.vocab_size, 1, "instead of the preset's", "Model");
+  add_number(*command, "--max-seq-len", call->overrides.max_seq_len, 1, "instead of the preset's", "Model");
+  add_number(*command, "--layers", call->overrides.layers, 1, "instead of the preset's", "Model");
+  add_number(*command, "--batch-size", call->batch_size, 1, "of the memory estimate", "Estimates")
+      ->capture_default_str();
+  add_number(*command, "--seq-len", call->seq_len, 1, "of the estimates; default: max_seq_len", "Estimates");
   command->add_flag("--build", call->build, "what this build contains, and what it chose for this CPU")
       ->group("Output");
   command->add_flag("--json", call->json, "one JSON object; bytes, and FLOPs of the forward pass as flops_per_token")

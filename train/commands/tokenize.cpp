@@ -39,6 +39,7 @@ void add_tokenize_command(CLI::App& app, CommandRun& run) {
   auto call = std::make_shared<TokenizeCall>();
   command->add_option("--model", call->model, "folder with the tokenizer's file; no weights are needed")
       ->required()
+      ->type_name("DIR")
       ->group("Model");
   command->add_flag("--decode", call->decode, "ids in (a JSON list, or numbers and spaces), text out")->group("Output");
   command->add_flag("--json", call->json, "ids as a JSON list; with --decode, the text as a JSON string")
