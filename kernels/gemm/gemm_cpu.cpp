@@ -14,12 +14,12 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <new>
 #include <type_traits>
 
 #include "kernels/gemm/gemm_backends.h"
 #include "kernels/gemm/gemm_kernels.h"
 #include "tensor/check.h"
+#include "tensor/storage.h"
 
 #if defined(_OPENMP)
 #include <omp.h>
@@ -94,26 +94,21 @@ struct Grid {
 
 // ---- memory -------------------------------------------------------------------------------------------------------
 
-// One growing buffer, aligned to cache lines.
+// One growing buffer from the allocator: aligned to cache lines, on large pages, and counted.
 class Scratch {
  public:
   template <class T>
   T* get(int64_t count) {
     const size_t nbytes = static_cast<size_t>(count) * sizeof(T);
-    if (nbytes > nbytes_) {
-      data_.reset();
-      data_.reset(static_cast<std::byte*>(::operator new (nbytes, std::align_val_t{64})));
-      nbytes_ = nbytes;
+    if (!storage_ || nbytes > storage_->nbytes()) {
+      storage_.reset();
+      storage_ = std::make_unique<Storage>(nbytes, kCpu);
     }
-    return reinterpret_cast<T*>(data_.get());
+    return reinterpret_cast<T*>(storage_->data());
   }
 
  private:
-  struct Free {
-    void operator()(std::byte* p) const { ::operator delete (p, std::align_val_t{64}); }
-  };
-  std::unique_ptr<std::byte, Free> data_;
-  size_t nbytes_ = 0;
+  std::unique_ptr<Storage> storage_;
 };
 
 thread_local Scratch packed_panels;
