@@ -12,7 +12,7 @@ vigor_require(fmt libfmt-dev)
 vigor_require(nlohmann_json nlohmann-json3-dev)
 vigor_require(CLI11 libcli11-dev)
 vigor_require(ICU libicu-dev COMPONENTS uc)
-vigor_require(libzip libzip-dev)
+vigor_require(libzip "libzip-dev zipcmp zipmerge ziptool")  # its CMake files want the tools too
 
 find_package(OpenMP QUIET COMPONENTS CXX)
 # CPU matrix products beside our own kernels: each is optional, the choice is made per shape by measurement.
