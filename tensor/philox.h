@@ -64,24 +64,15 @@ VIGOR_HOST_DEVICE inline float random_uniform(const RandomKey& key, uint64_t ele
   return to_uniform(random_bits(key, element));
 }
 
-// Standard normals by Box-Muller: words (0,1) of a block give its elements 0 and 1, words (2,3) elements 2 and 3.
+// Standard normals by Box-Muller: words (0,1) give elements 0 and 1 of a block, words (2,3) elements 2 and 3.
 // In double, so that devices agree to the last float bit nearly always.
-struct NormalPair {
-  float value[2];
-};
-
-// Elements 2*pair and 2*pair+1.
-VIGOR_HOST_DEVICE inline NormalPair random_normal_pair(const RandomKey& key, uint64_t pair) {
-  const PhiloxWords words = random_block(key, pair >> 1);
-  const uint32_t first = static_cast<uint32_t>(pair & 1) * 2;
-  const double u = (words.word[first] + 1.0) * 0x1p-32;  // (0, 1]: its logarithm is finite
-  const double angle = words.word[first + 1] * (0x1p-32 * 6.283185307179586);
-  const double radius = std::sqrt(-2.0 * std::log(u));
-  return {{static_cast<float>(radius * std::cos(angle)), static_cast<float>(radius * std::sin(angle))}};
-}
-
 VIGOR_HOST_DEVICE inline float random_normal(const RandomKey& key, uint64_t element) {
-  return random_normal_pair(key, element >> 1).value[element & 1];
+  const PhiloxWords words = random_block(key, element >> 2);
+  const uint32_t pair = static_cast<uint32_t>(element & 2);
+  const double u = (words.word[pair] + 1.0) * 0x1p-32;  // (0, 1]: its logarithm is finite
+  const double angle = words.word[pair + 1] * (0x1p-32 * 6.283185307179586);
+  const double radius = std::sqrt(-2.0 * std::log(u));
+  return static_cast<float>(radius * ((element & 1) != 0 ? std::sin(angle) : std::cos(angle)));
 }
 
 // A stable salt from a name (FNV-1a).

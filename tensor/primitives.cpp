@@ -169,20 +169,7 @@ void accumulate(const TensorView& y, const TensorView& x) {
 }
 
 void fill_normal(const TensorView& y, double mean, double stddev, const RandomKey& key) {
-  if (!y.is_contiguous()) {
-    fill_random(y, "fill_normal", [=](uint64_t element) { return mean + stddev * random_normal(key, element); });
-    return;
-  }
-  require_cpu(y, "fill_normal");
-  visit_float(y.dtype, "fill_normal", [&]<class T>() {  // the same numbers, two for one logarithm
-    const int64_t n = y.numel();
-#pragma omp parallel for schedule(static) if (n > kParallelElements)
-    for (int64_t i = 0; i < n; i += 2) {
-      const NormalPair pair = random_normal_pair(key, static_cast<uint64_t>(i / 2));
-      for (int64_t j = 0; j < std::min<int64_t>(2, n - i); ++j)
-        y.as<T>()[i + j] = convert<T>(mean + stddev * pair.value[j]);
-    }
-  });
+  fill_random(y, "fill_normal", [=](uint64_t element) { return mean + stddev * random_normal(key, element); });
 }
 
 void fill_uniform(const TensorView& y, double low, double high, const RandomKey& key) {
