@@ -1,6 +1,7 @@
 #include "train/commands/common.h"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 #include <omp.h>
 
 #include <CLI/CLI.hpp>
@@ -91,13 +92,20 @@ CLI::Option* add_number(CLI::App& command, const char* name, int64_t& value, int
   return command.add_option(name, value, help)->check(range)->type_name("N")->group(group);
 }
 
+void add_choice(CLI::App& command, const char* name, std::string& value, const std::vector<std::string>& words,
+                const char* help, const char* group) {
+  CLI::Validator member = CLI::IsMember(words);
+  member.description("");
+  command.add_option(name, value, help)
+      ->check(member)
+      ->type_name(fmt::format("{}", fmt::join(words, "|")))
+      ->capture_default_str()
+      ->group(group);
+}
+
 void add_compute_options(CLI::App& command, ComputeOptions& options) {
   add_number(command, "--threads", options.threads, 0, "CPU threads; 0: all cores", "Run")->capture_default_str();
-  command.add_option("--device", options.device, "where to compute")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
-      ->type_name("")
-      ->capture_default_str()
-      ->group("Run");
+  add_choice(command, "--device", options.device, {"auto", "cpu", "cuda"}, "where to compute", "Run");
 }
 
 void apply(const ComputeOptions& options, const char* command) {

@@ -16,6 +16,10 @@ namespace vigor {
 // A whole number from `least` to 10^9, shown as N in the help.
 CLI::Option* add_number(CLI::App& command, const char* name, int64_t& value, int64_t least, const char* help,
                         const char* group);
+// One of `words`, which are shown as a|b in the help.
+void add_choice(CLI::App& command, const char* name, std::string& value, const std::vector<std::string>& words,
+                const char* help, const char* group);
+
 struct ComputeOptions {
   int64_t threads = 0;  // 0: all cores
   std::string device = "auto";

@@ -76,11 +76,8 @@ void add_convert_command(CLI::App& app, CommandRun& run) {
   command->add_option("OUT", call->out, "folder to write; replaced as a whole, or left as it was")
       ->required()
       ->type_name("DIR");
-  command->add_option("--dtype", call->dtype, "of the weights: f32 is exact, bf16 half the size")
-      ->check(CLI::IsMember({"f32", "bf16"}))
-      ->type_name("")
-      ->capture_default_str()
-      ->group("Output");
+  add_choice(*command, "--dtype", call->dtype, {"f32", "bf16"}, "of the weights: f32 is exact, bf16 half the size",
+             "Output");
   command->add_flag("--force", call->force, "replace OUT even if it holds more than a saved model")->group("Output");
   command->footer(
       "Examples:\n"

@@ -178,11 +178,7 @@ void add_generate_command(CLI::App& app, CommandRun& run) {
       ->group("Text");
   add_number(*command, "--max-new-tokens", call->options.max_new_tokens, 1, "length of the continuation", "Text")
       ->capture_default_str();
-  command->add_option("--window", call->window, "what is read past the model's longest sequence, see below")
-      ->check(CLI::IsMember({"half", "exact"}))
-      ->type_name("")
-      ->capture_default_str()
-      ->group("Text");
+  add_choice(*command, "--window", call->window, {"half", "exact"}, "past the longest sequence, see below", "Text");
   add_sampling_options(*command, call->options);
   command->add_flag("--stats", call->stats, "tokens/s on standard error at the end")->group("Run");
   command->add_flag("--json", call->json, "one JSON object a prompt, at its end, instead of text as it comes")
