@@ -294,13 +294,27 @@ VIGOR_INLINE vfloat sqrt(vfloat a) {
   return a;
 }
 
+// Lane i takes lane i + step, the last `step` lanes anything; step is kLanes / 2, kLanes / 4, ...
+VIGOR_INLINE vfloat shifted_down(vfloat v, int64_t step) {
+#if defined(VIGOR_ISA_IS_avx512)
+  if (step == 8) return __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15);
+  if (step == 4) return __builtin_shufflevector(v, v, 4, 5, 6, 7, 4, 5, 6, 7, 12, 13, 14, 15, 12, 13, 14, 15);
+  if (step == 2) return __builtin_shufflevector(v, v, 2, 3, 2, 3, 6, 7, 6, 7, 10, 11, 10, 11, 14, 15, 14, 15);
+  return __builtin_shufflevector(v, v, 1, 1, 3, 3, 5, 5, 7, 7, 9, 9, 11, 11, 13, 13, 15, 15);
+#elif defined(VIGOR_ISA_IS_avx2)
+  if (step == 4) return __builtin_shufflevector(v, v, 4, 5, 6, 7, 4, 5, 6, 7);
+  if (step == 2) return __builtin_shufflevector(v, v, 2, 3, 2, 3, 6, 7, 6, 7);
+  return __builtin_shufflevector(v, v, 1, 1, 3, 3, 5, 5, 7, 7);
+#else
+  if (step == 2) return __builtin_shufflevector(v, v, 2, 3, 2, 3);
+  return __builtin_shufflevector(v, v, 1, 1, 3, 3);
+#endif
+}
+
 // Sum and maximum of the lanes, in a fixed order: halves, quarters, ...
 VIGOR_INLINE float horizontal_sum(vfloat v) {
-  float lane[kLanes];
-  store(lane, v);
-  for (int64_t width = kLanes / 2; width > 0; width /= 2)
-    for (int64_t i = 0; i < width; ++i) lane[i] += lane[i + width];
-  return lane[0];
+  for (int64_t step = kLanes / 2; step > 0; step /= 2) v += shifted_down(v, step);
+  return v[0];
 }
 VIGOR_INLINE double horizontal_sum(vdouble v) {
   double lane[kDoubleLanes];
@@ -310,11 +324,8 @@ VIGOR_INLINE double horizontal_sum(vdouble v) {
   return lane[0];
 }
 VIGOR_INLINE float horizontal_max(vfloat v) {
-  float lane[kLanes];
-  store(lane, v);
-  for (int64_t width = kLanes / 2; width > 0; width /= 2)
-    for (int64_t i = 0; i < width; ++i) lane[i] = lane[i] > lane[i + width] ? lane[i] : lane[i + width];
-  return lane[0];
+  for (int64_t step = kLanes / 2; step > 0; step /= 2) v = max(v, shifted_down(v, step));
+  return v[0];
 }
 
 // The lower and upper half of the lanes in double precision, for long sums.
