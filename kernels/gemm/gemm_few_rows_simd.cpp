@@ -14,7 +14,11 @@ void dot_products(const GemmFewRows<X, W>& p, const X* x, int64_t n, float* c) {
   for (; k + kLanes <= p.k; k += kLanes) {
     vfloat weight[J];
 #pragma GCC unroll 8
-    for (int j = 0; j < J; ++j) weight[j] = load(w + j * p.ldw + k);
+    for (int j = 0; j < J; ++j) {
+      weight[j] = load(w + j * p.ldw + k);
+      // The same place J rows on: it is needed next, and a row is too short for the hardware to run ahead by itself.
+      __builtin_prefetch(w + (J + j) * p.ldw + k, 0, 3);
+    }
 #pragma GCC unroll 8
     for (int i = 0; i < M; ++i) {
       const vfloat input = load(x + i * p.ldx + k);
