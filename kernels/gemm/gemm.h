@@ -27,7 +27,8 @@
 // weighted, and the lowest single one. bench/gemm_bench measures this again.
 //              own             oneDNN 2.6    OpenBLAS 0.3.21
 //   avx512     90 % (74 %)     90 % (60 %)   90 % (44 %)
-//   avx2       87 % (70 %)                                   own ones below 80 %: width 32, 0.6 % of the step
+//   avx2       87 % (70 %)
+//   Below 80 % are products with a width of 32 (0.6 % of the step) and, with AVX2, the head's x W^T (79 %).
 //   x W^T for one x, W 35560 x 512: W is read at 24 GB/s; for 8 x about twice the speed of either library
 //
 // Which library computes a product is a pure function of the GemmPlan in force (gemm_plan.h); without one, our own.
