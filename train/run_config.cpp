@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "tensor/check.h"
+#include "tensor/file.h"
 
 namespace vigor {
 namespace {
@@ -118,7 +119,7 @@ void read_run_config(const std::string& json_text, const std::string& origin, Ru
   for (const auto& [key, value] : object.items()) {
     const RunOption& option = nearest_option(key);
     if (option.name != key) {
-      wrong.push_back(fmt::format("unknown key '{}' (nearest: '{}')", key.substr(0, 60), option.name));
+      wrong.push_back(fmt::format("unknown key '{}' (nearest: '{}')", printable(key), option.name));
       continue;
     }
     const json& v = value;

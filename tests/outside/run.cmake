@@ -1,4 +1,4 @@
-# cmake -DBUILD=... -DSOURCE=... -DCXX=... -DFLAGS=... -DTYPE=... -DWORK=... -P run.cmake
+# cmake -DBUILD=... -DSOURCE=... -DCXX=... -DGENERATOR=... -DFLAGS=... -DTYPE=... -DWORK=... -P run.cmake
 # Installs the build into a fresh prefix, builds tests/outside against it, and runs the program.
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE output)
@@ -11,7 +11,7 @@ endfunction()
 
 file(REMOVE_RECURSE ${WORK})
 run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix)
-run(${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK}/build -DCMAKE_PREFIX_PATH=${WORK}/prefix -DCMAKE_BUILD_TYPE=${TYPE}
+run(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE} -B ${WORK}/build -DCMAKE_PREFIX_PATH=${WORK}/prefix -DCMAKE_BUILD_TYPE=${TYPE}
     -DCMAKE_CXX_COMPILER=${CXX} "-DCMAKE_CXX_FLAGS=${FLAGS}")
 run(${CMAKE_COMMAND} --build ${WORK}/build)
 run(${WORK}/build/outside)
