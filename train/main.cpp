@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
   app.get_formatter()->column_width(34);
   app.footer(
       "Start here:\n"
-      "  vigor train                                   a small model on the built-in stories, about three minutes\n"
+      "  vigor train                                   a small model on the built-in stories, one to three minutes\n"
       "  vigor generate --model runs/demo              talk to it\n"
       "  vigor COMMAND --help                          options and examples of a command");
 

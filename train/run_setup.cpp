@@ -23,13 +23,15 @@ void apply_demo_defaults(RunConfig& config, const std::set<std::string>& given) 
     if (given.count(name) == 0) config.*field = value;
   };
   config.model = kDemoModel;
-  set("steps", &RunConfig::steps, int64_t{4000});
-  set("batch_size", &RunConfig::batch_size, int64_t{16});
+  set("max_seq_len", &RunConfig::max_seq_len, int64_t{192});  // about one story
+  set("steps", &RunConfig::steps, int64_t{5000});
+  set("batch_size", &RunConfig::batch_size, int64_t{8});
   set("lr", &RunConfig::lr, 4e-3);
-  set("log_every", &RunConfig::log_every, int64_t{100});
+  set("log_every", &RunConfig::log_every, int64_t{250});
   set("eval_every", &RunConfig::eval_every, int64_t{1000});
   set("save_every", &RunConfig::save_every, int64_t{1000});
   set("sample_every", &RunConfig::sample_every, int64_t{1000});
+  set("sample_tokens", &RunConfig::sample_tokens, int64_t{120});
 }
 
 // Options that do not change what is computed, so that a resumed run may set them anew.
