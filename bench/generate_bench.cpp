@@ -36,6 +36,8 @@ int main(int argc, char** argv) {
   const std::vector<std::vector<int32_t>> prompts{std::vector<int32_t>(static_cast<size_t>(prompt_tokens), 5)};
   GenerateOptions options;
   options.window = window == "exact" ? Window::exact : Window::half;
+  options.sampling.temperature = 0.8;  // as `vigor generate` does
+  options.sampling.top_k = 40;
   options.max_new_tokens = 4;
   generate(*model, prompts, options);  // warms up memory and threads
 
