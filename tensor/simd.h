@@ -386,8 +386,9 @@ VIGOR_INLINE vfloat log(vfloat x) {
   const vint subnormal = x < 1.17549435e-38f;
   const vfloat normal = select(subnormal, x * 8388608.0f, x);  // 2^23
   const vint bits = reinterpret_cast<vint>(normal);
-  const vint exponent = (bits - 0x3f3504f3) >> 23;  // 0x3f3504f3 is sqrt(1/2)
-  const vfloat m = reinterpret_cast<vfloat>(bits - (exponent << 23));
+  // 0x3f3504f3 is sqrt(1/2). Subtracted without a sign, for -0 and below, whose results are replaced at the end.
+  const vint exponent = reinterpret_cast<vint>(reinterpret_cast<vuint>(bits) - 0x3f3504f3u) >> 23;
+  const vfloat m = reinterpret_cast<vfloat>(reinterpret_cast<vuint>(bits) - (reinterpret_cast<vuint>(exponent) << 23));
   const vfloat e = __builtin_convertvector(exponent, vfloat) - select(subnormal, broadcast(23.0f), zero());
   const vfloat f = m - 1.0f;
   vfloat p = fma(f, 0.06746443523f, -0.1167561447f);

@@ -106,8 +106,9 @@ EvalResult evaluate_ids(const EvalCall& call, LanguageModel& model) {
   if (wants_gradients) save_gradients(model, loss, call.gradients_file);
   if (!call.logits_file.empty()) {
     const NoGrad no_grad;
-    const NamedView logits{"logits", model.logits(ids).view()};
-    write_safetensors(call.logits_file, std::span(&logits, 1));
+    const Tensor logits = model.logits(ids);
+    const NamedView named{"logits", logits.view()};
+    write_safetensors(call.logits_file, std::span(&named, 1));
   }
   return result;
 }
