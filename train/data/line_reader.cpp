@@ -9,15 +9,14 @@
 #include "tensor/check.h"
 
 namespace vigor {
-namespace {
-
-constexpr size_t kBlockBytes = size_t{1} << 20;
-
-}  // namespace
 
 LineReader::LineReader(const std::filesystem::path& path)
     : path_(path), file_(std::fopen(path.c_str(), "rb"), &std::fclose) {
   if (!file_) throw std::runtime_error(fmt::format("data: cannot open {}: {}", path.string(), std::strerror(errno)));
+  // A folder may hold very many short files: the block is no larger than the file.
+  std::error_code no_size;
+  const uint64_t nbytes = std::filesystem::file_size(path, no_size);
+  if (!no_size && nbytes < kBlockBytes) block_bytes_ = static_cast<size_t>(nbytes) + 1;
   fill();
   skip_byte_order_mark();
 }
@@ -26,8 +25,8 @@ bool LineReader::fill() {
   buffer_.erase(0, begin_);
   begin_ = 0;
   const size_t old_size = buffer_.size();
-  buffer_.resize(old_size + kBlockBytes);
-  const size_t nread = std::fread(buffer_.data() + old_size, 1, kBlockBytes, file_.get());
+  buffer_.resize(old_size + block_bytes_);
+  const size_t nread = std::fread(buffer_.data() + old_size, 1, block_bytes_, file_.get());
   buffer_.resize(old_size + nread);
   if (nread == 0 && std::ferror(file_.get()) != 0) {
     throw std::runtime_error(fmt::format("data: cannot read {}: {}", path_.string(), std::strerror(errno)));

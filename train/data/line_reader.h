@@ -1,5 +1,6 @@
 #pragma once
 // Lines of a text file through one buffer, whatever the size of the file and of its lines.
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
@@ -22,11 +23,14 @@ class LineReader {
   const std::filesystem::path& path() const { return path_; }
 
  private:
+  static constexpr size_t kBlockBytes = size_t{1} << 20;
+
   bool fill();  // reads on; false at the end of the file
   void skip_byte_order_mark();
 
   std::filesystem::path path_;
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;
+  size_t block_bytes_ = kBlockBytes;  // read at once
   std::string buffer_;
   size_t begin_ = 0;  // of what was not returned yet
   int64_t line_number_ = 0;
