@@ -1,16 +1,16 @@
 # Warnings, sanitizers and the compiler cache, on one interface target that every room links.
 add_library(vigor_flags INTERFACE)
 target_compile_options(vigor_flags INTERFACE
-  $<BUILD_INTERFACE:-Wall> $<BUILD_INTERFACE:-Wextra> $<BUILD_INTERFACE:-Wshadow> $<BUILD_INTERFACE:-Wnon-virtual-dtor>)
+  $<BUILD_INTERFACE:$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow;-Wnon-virtual-dtor>>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # GCC 12 sees overlapping copies in "text" + std::string (GCC bug 105651).
-  target_compile_options(vigor_flags INTERFACE $<BUILD_INTERFACE:-Wno-restrict>)
+  target_compile_options(vigor_flags INTERFACE $<BUILD_INTERFACE:$<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>>)
 endif()
 if(VIGOR_WERROR)
-  target_compile_options(vigor_flags INTERFACE $<BUILD_INTERFACE:-Werror>)
+  target_compile_options(vigor_flags INTERFACE $<BUILD_INTERFACE:$<$<COMPILE_LANGUAGE:CXX>:-Werror>>)
 endif()
 # Errors of mathematical functions are never read, and no floating-point trap is enabled: both only block vector code.
-target_compile_options(vigor_flags INTERFACE $<BUILD_INTERFACE:-fno-math-errno> $<BUILD_INTERFACE:-fno-trapping-math>)
+target_compile_options(vigor_flags INTERFACE $<BUILD_INTERFACE:$<$<COMPILE_LANGUAGE:CXX>:-fno-math-errno;-fno-trapping-math>>)
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   set(CMAKE_CXX_FLAGS_RELEASE "-O3 -DNDEBUG")
 endif()

@@ -55,14 +55,33 @@ function(vigor_simd_sources room)
   endforeach()
 endfunction()
 
+# vigor_cuda_sources(room files...): the CUDA half of a room; nothing in a build without CUDA.
+function(vigor_cuda_sources room)
+  if(NOT VIGOR_WITH_CUDA OR NOT ARGN)
+    return()
+  endif()
+  target_sources(vigor_${room} PRIVATE ${ARGN})
+  # The shared runtime: the emulated device puts its own in its place.
+  set_target_properties(vigor_${room} PROPERTIES CUDA_RUNTIME_LIBRARY Shared LINKER_LANGUAGE CXX)
+  target_include_directories(vigor_${room} SYSTEM PUBLIC $<BUILD_INTERFACE:${CUDAToolkit_INCLUDE_DIRS}>)
+  target_link_libraries(vigor_${room} PUBLIC CUDA::cudart)
+endfunction()
+
 # vigor_operation(name): adds the folder kernels/<name>. File names say where each file goes:
-#   <x>_simd.cpp  plain kernels, once for every instruction set     <x>_cpu.cpp   plain kernels
-#   <x>_test.cpp  a test program                                     other .cpp    the public operation
+#   <x>_simd.cpp  plain kernels, once for every instruction set     <x>_cpu.cpp         plain kernels
+#   <x>_cuda.cu   CUDA kernels with their launchers                  <x>_cuda.cpp        CUDA half without kernels
+#   <x>_test.cpp  a test program                                     <x>_cuda_test.cpp   one for the emulated device
+#   other .cpp    the public operation
 function(vigor_operation name)
   set(folder ${CMAKE_CURRENT_SOURCE_DIR}/${name})
-  file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cpp)
+  file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cpp ${folder}/*_cuda.cu)
   foreach(source IN LISTS sources)
-    if(source MATCHES "_simd\\.cpp$")
+    if(source MATCHES "_cuda\\.(cu|cpp)$")
+      vigor_cuda_sources(kernels ${source})
+    elseif(source MATCHES "_cuda_test\\.cpp$")
+      get_filename_component(test ${source} NAME_WE)
+      vigor_cuda_test(${test} SOURCES ${source} LINK vigor_operations)
+    elseif(source MATCHES "_simd\\.cpp$")
       vigor_simd_sources(kernels ${source})
     elseif(source MATCHES "_cpu\\.cpp$")
       target_sources(vigor_kernels PRIVATE ${source})
@@ -90,4 +109,20 @@ function(vigor_test name)
   add_test(NAME ${name} COMMAND ${name})
   # Tests share the machine with each other: threads that spin while they wait would slow all of them down 30 times.
   set_tests_properties(${name} PROPERTIES ENVIRONMENT OMP_WAIT_POLICY=passive)
+endfunction()
+
+# vigor_cuda_test(name SOURCES ... LINK ...): a GoogleTest program for kCuda. ctest runs it on the emulated device with
+# the full checker (label `emulated`); scripts/gpu-check runs the same program on a GPU.
+function(vigor_cuda_test name)
+  if(NOT VIGOR_WITH_CUDA)
+    return()
+  endif()
+  vigor_test(${name} ${ARGN})
+  if(VIGOR_BUILD_TESTS)
+    set_tests_properties(${name} PROPERTIES LABELS emulated
+      ENVIRONMENT "OMP_WAIT_POLICY=passive;LD_LIBRARY_PATH=${PROJECT_BINARY_DIR}/emulated;VIGOR_EMULATOR_CHECK=full")
+    if(TARGET vigor_emulator)
+      add_dependencies(${name} vigor_emulator)
+    endif()
+  endif()
 endfunction()

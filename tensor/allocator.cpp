@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tensor/check.h"
+#include "tensor/device_cuda.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define VIGOR_ASAN 1
@@ -238,11 +239,38 @@ void Allocator::reset_peak() {
   state_->stats.peak_bytes = state_->stats.current_bytes;
 }
 
+void Allocator::release_unused() {
+  State& s = *state_;
+  const std::lock_guard lock(s.mutex);
+  std::erase_if(s.segments, [&](const State::Segment& segment) {
+    if (!segment.first->is_free || segment.first->next != nullptr) return false;
+    s.free_blocks.erase(segment.first);
+    delete segment.first;
+    unpoison(segment.data, segment.nbytes);
+    s.system->release(segment.data, segment.nbytes);
+    s.stats.reserved_bytes -= segment.nbytes;
+    return true;
+  });
+}
+
+namespace {
+thread_local Allocator* cuda_override = nullptr;
+}
+
 Allocator& allocator_of(Device device) {
-  if (!device.is_cpu()) unsupported_device("allocator", device);
   // Never destroyed: tensors with static lifetime may be freed after it would have been.
   static Allocator& host = *new Allocator(std::make_unique<HostSystem>());
-  return host;
+  if (device.is_cpu()) return host;
+  if constexpr (kCudaBuild) {
+    if (cuda_override != nullptr) return *cuda_override;
+    static Allocator& cuda = *new Allocator(cuda_system());
+    return cuda;
+  } else {
+    unsupported_device("allocator", device);
+  }
 }
+
+CudaAllocatorScope::CudaAllocatorScope(Allocator& allocator) : outer_(cuda_override) { cuda_override = &allocator; }
+CudaAllocatorScope::~CudaAllocatorScope() { cuda_override = outer_; }
 
 }  // namespace vigor

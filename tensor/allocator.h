@@ -43,6 +43,8 @@ class Allocator {
   void free(Block* block);
   AllocatorStats stats() const;
   void reset_peak();
+  // Gives segments that no block is in use of back to the system.
+  void release_unused();
 
  private:
   struct State;
@@ -51,5 +53,18 @@ class Allocator {
 
 // The allocator of a device; lives as long as the program.
 Allocator& allocator_of(Device device);
+
+// While it lives, allocator_of(kCuda) on this thread is `allocator`: a captured step keeps its memory to itself, since
+// it will write to the same addresses whenever it is replayed.
+class CudaAllocatorScope {
+ public:
+  explicit CudaAllocatorScope(Allocator& allocator);
+  ~CudaAllocatorScope();
+  CudaAllocatorScope(const CudaAllocatorScope&) = delete;
+  CudaAllocatorScope& operator=(const CudaAllocatorScope&) = delete;
+
+ private:
+  Allocator* outer_;
+};
 
 }  // namespace vigor

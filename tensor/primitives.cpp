@@ -5,7 +5,9 @@
 #include <cstring>
 
 #include "tensor/check.h"
+#include "tensor/primitives_cuda.h"
 #include "tensor/strided_loop.h"
+#include "tensor/tensor.h"
 
 namespace vigor {
 namespace {
@@ -19,10 +21,6 @@ To convert(From value) {
     return convert<To>(static_cast<float>(value));
   else if constexpr (std::is_same_v<To, bf16> || std::is_same_v<To, f16>) return To(static_cast<float>(value));
   else return static_cast<To>(value);
-}
-
-void require_cpu(const TensorView& x, const char* op) {
-  if (!x.device.is_cpu()) unsupported_device(op, x.device);
 }
 
 // Calls f(offsets, n) for stretches that cover the loop once, shared out among the threads: element i < n of operand k
@@ -128,7 +126,6 @@ void accumulate_values(const TensorView& y, const TensorView& x) {
 
 template <class F>
 void fill_random(const TensorView& y, const char* op, F value_of) {
-  require_cpu(y, op);
   visit_float(y.dtype, op, [&]<class T>() {
     const StridedLoop<1> loop(y.sizes, {y.strides});
     const int64_t n = loop.row_length();
@@ -141,10 +138,7 @@ void fill_random(const TensorView& y, const char* op, F value_of) {
   });
 }
 
-}  // namespace
-
-void fill(const TensorView& y, double value) {
-  require_cpu(y, "fill");
+void fill_cpu(const TensorView& y, double value) {
   if (value == 0.0 && y.is_contiguous()) {
     std::memset(y.data, 0, static_cast<size_t>(y.numel()) * size_of(y.dtype));
     return;
@@ -152,33 +146,97 @@ void fill(const TensorView& y, double value) {
   visit_any(y.dtype, [&]<class T>() { fill_values<T>(y, convert<T>(value)); });
 }
 
-void copy(const TensorView& y, const TensorView& x) {
-  if (!(y.sizes == x.sizes)) fail("copy: sizes must agree; got {} from {}", to_string(y.sizes), to_string(x.sizes));
-  require_cpu(y, "copy");
-  require_cpu(x, "copy");
-  if (y.numel() == 0) return;
+void copy_cpu(const TensorView& y, const TensorView& x) {
   visit_any(y.dtype, [&]<class To>() { visit_any(x.dtype, [&]<class From>() { copy_values<To, From>(y, x); }); });
 }
 
+// Between host and GPU only contiguous elements of one dtype travel: the rest is arranged on either side.
+void copy_between(const TensorView& y, const TensorView& x) {
+  const auto staging = [](const TensorView& like, Dtype dtype) { return empty(like.sizes, dtype, like.device); };
+  if (!x.is_contiguous() || x.dtype != y.dtype) {
+    const Tensor arranged = staging(x, y.dtype);
+    copy(arranged, x);
+    return copy_between(y, arranged);
+  }
+  if (!y.is_contiguous()) {
+    const Tensor arrived = staging(y, y.dtype);
+    copy_between(arrived, x);
+    return copy(y, arrived);
+  }
+  if constexpr (kCudaBuild) transfer_cuda(y, x);
+}
+
+}  // namespace
+
+void fill(const TensorView& y, double value) {
+  if (y.numel() == 0) return;
+  switch (y.device.kind) {
+    case DeviceKind::cpu:
+      return fill_cpu(y, value);
+    case DeviceKind::cuda:
+      if constexpr (kCudaBuild) return fill_cuda(y, value);
+      else unsupported_device("fill", y.device);
+  }
+}
+
+void copy(const TensorView& y, const TensorView& x) {
+  if (!(y.sizes == x.sizes)) fail("copy: sizes must agree; got {} from {}", to_string(y.sizes), to_string(x.sizes));
+  if (y.numel() == 0) return;
+  if (y.device != x.device) return copy_between(y, x);
+  switch (y.device.kind) {
+    case DeviceKind::cpu:
+      return copy_cpu(y, x);
+    case DeviceKind::cuda:
+      if constexpr (kCudaBuild) return copy_cuda(y, x);
+      else unsupported_device("copy", y.device);
+  }
+}
+
 void accumulate(const TensorView& y, const TensorView& x) {
-  if (!(y.sizes == x.sizes) || y.dtype != x.dtype)
-    fail("accumulate: sizes and dtypes must agree; got {} {} += {} {}", to_string(y.sizes), name_of(y.dtype),
-         to_string(x.sizes), name_of(x.dtype));
-  require_cpu(y, "accumulate");
-  visit_float(y.dtype, "accumulate", [&]<class T>() { accumulate_values<T>(y, x); });
+  if (!(y.sizes == x.sizes) || y.dtype != x.dtype || y.device != x.device)
+    fail("accumulate: sizes, dtypes and devices must agree; got {} {} on {} += {} {} on {}", to_string(y.sizes),
+         name_of(y.dtype), to_string(y.device), to_string(x.sizes), name_of(x.dtype), to_string(x.device));
+  if (y.numel() == 0) return;
+  switch (y.device.kind) {
+    case DeviceKind::cpu:
+      return visit_float(y.dtype, "accumulate", [&]<class T>() { accumulate_values<T>(y, x); });
+    case DeviceKind::cuda:
+      if constexpr (kCudaBuild) return accumulate_cuda(y, x);
+      else unsupported_device("accumulate", y.device);
+  }
 }
 
 void fill_normal(const TensorView& y, double mean, double stddev, const RandomKey& key) {
-  fill_random(y, "fill_normal", [=](uint64_t element) { return mean + stddev * random_normal(key, element); });
+  if (y.numel() == 0) return;
+  switch (y.device.kind) {
+    case DeviceKind::cpu:
+      return fill_random(y, "fill_normal",
+                         [=](uint64_t element) { return mean + stddev * random_normal(key, element); });
+    case DeviceKind::cuda:
+      if constexpr (kCudaBuild) return fill_normal_cuda(y, mean, stddev, key);
+      else unsupported_device("fill_normal", y.device);
+  }
 }
 
 void fill_uniform(const TensorView& y, double low, double high, const RandomKey& key) {
-  fill_random(y, "fill_uniform", [=](uint64_t element) { return low + (high - low) * random_uniform(key, element); });
+  if (y.numel() == 0) return;
+  switch (y.device.kind) {
+    case DeviceKind::cpu:
+      return fill_random(y, "fill_uniform",
+                         [=](uint64_t element) { return low + (high - low) * random_uniform(key, element); });
+    case DeviceKind::cuda:
+      if constexpr (kCudaBuild) return fill_uniform_cuda(y, low, high, key);
+      else unsupported_device("fill_uniform", y.device);
+  }
 }
 
 int64_t first_non_finite(const TensorView& x) {
-  require_cpu(x, "first_non_finite");
   if (!is_floating(x.dtype)) return -1;
+  if (!x.device.is_cpu()) {  // a question of anomaly mode, which may be slow
+    const Tensor on_host = empty(x.sizes, x.dtype);
+    copy(on_host, x);
+    return first_non_finite(on_host);
+  }
   int64_t found = -1;
   visit_any(x.dtype, [&]<class T>() {
     const StridedLoop<1> loop(x.sizes, {x.strides});

@@ -3,7 +3,8 @@
 namespace vigor {
 
 Storage::Storage(size_t nbytes, Device device) : nbytes_(nbytes), device_(device) {
-  const Allocator::Allocation allocation = allocator_of(device).allocate(nbytes);
+  allocator_ = &allocator_of(device);
+  const Allocator::Allocation allocation = allocator_->allocate(nbytes);
   data_ = static_cast<std::byte*>(allocation.data);
   block_ = allocation.block;
 }
@@ -12,7 +13,7 @@ Storage::Storage(void* data, size_t nbytes, Device device, std::shared_ptr<const
     : data_(static_cast<std::byte*>(data)), nbytes_(nbytes), device_(device), owner_(std::move(owner)) {}
 
 Storage::~Storage() {
-  if (block_ != nullptr) allocator_of(device_).free(block_);
+  if (block_ != nullptr) allocator_->free(block_);
 }
 
 }  // namespace vigor

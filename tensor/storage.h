@@ -31,6 +31,7 @@ class Storage {
   size_t nbytes_;
   Device device_;
   uint32_t version_ = 0;
+  Allocator* allocator_ = nullptr;
   Allocator::Block* block_ = nullptr;
   std::shared_ptr<const void> owner_;
 };

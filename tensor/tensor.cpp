@@ -75,6 +75,13 @@ Tensor clone(const Tensor& x) {
   return y;
 }
 
+Tensor to_device(const Tensor& x, Device device) {
+  if (!x.defined() || x.device() == device) return x;
+  Tensor y = empty(x.shape(), x.dtype(), device);
+  copy(y, x);
+  return y;
+}
+
 Tensor normal(const Shape& sizes, double mean, double stddev, const RandomKey& key, Dtype dtype, Device device) {
   Tensor x = empty(sizes, dtype, device);
   fill_normal(x, mean, stddev, key);

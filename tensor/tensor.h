@@ -85,7 +85,8 @@ Tensor zeros(const Shape& sizes, Dtype dtype = Dtype::f32, Device device = kCpu)
 Tensor full(const Shape& sizes, double value, Dtype dtype = Dtype::f32, Device device = kCpu);
 Tensor empty_like(const Tensor& x);
 Tensor zeros_like(const Tensor& x);
-Tensor clone(const Tensor& x);  // a contiguous copy without gradient history
+Tensor clone(const Tensor& x);                     // a contiguous copy without gradient history
+Tensor to_device(const Tensor& x, Device device);  // x itself if it is there, else a contiguous copy without history
 Tensor normal(const Shape& sizes, double mean, double stddev, const RandomKey& key, Dtype dtype = Dtype::f32,
               Device device = kCpu);
 Tensor uniform(const Shape& sizes, double low, double high, const RandomKey& key, Dtype dtype = Dtype::f32,
