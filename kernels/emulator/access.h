@@ -9,8 +9,8 @@
 #include <string>
 #include <string_view>
 
-#include "emulator/fault.h"
-#include "emulator/memory.h"
+#include "kernels/emulator/fault.h"
+#include "kernels/emulator/memory.h"
 
 namespace vigor::emulator {
 
@@ -24,10 +24,10 @@ enum class Space : uint8_t { global, shared, local, parameter, constant };
 enum class AccessKind : uint8_t {
   read,
   write,
-  atomic,        // read and write in one; also red
-  async_read,    // the source of cp.async, when it is issued
-  async_issue,   // the destination of cp.async, when it is issued: in flight until async_write
-  async_write,   // the destination of cp.async, when its wait lets it land
+  atomic,       // read and write in one; also red
+  async_read,   // the source of cp.async, when it is issued
+  async_issue,  // the destination of cp.async, when it is issued: in flight until async_write
+  async_write,  // the destination of cp.async, when its wait lets it land
 };
 
 // Where in the program an instruction came from.
@@ -41,9 +41,9 @@ struct SourceLocation {
 struct LaunchInfo {
   std::string_view kernel;  // mangled
   Dim3 grid, block;
-  uint32_t shared_bytes = 0;         // static and dynamic
-  uint32_t local_bytes = 0;          // per thread
-  uint64_t instruction_count = 0;    // in the kernel's code: Access::instruction is below it
+  uint32_t shared_bytes = 0;       // static and dynamic
+  uint32_t local_bytes = 0;        // per thread
+  uint64_t instruction_count = 0;  // in the kernel's code: Access::instruction is below it
   const DeviceMemory* memory = nullptr;
 };
 
@@ -68,8 +68,8 @@ class InstructionSources {
 };
 
 struct BlockInfo {
-  Dim3 index;      // blockIdx
-  uint64_t serial; // x + grid.x * (y + grid.y * z)
+  Dim3 index;       // blockIdx
+  uint64_t serial;  // x + grid.x * (y + grid.y * z)
 };
 
 // Watches the blocks that one worker thread runs, one block after another.

@@ -8,18 +8,18 @@ namespace vigor::emulator {
 
 enum class FaultKind {
   // Refused before anything ran (not sticky on a GPU).
-  invalid_configuration,    // cudaErrorInvalidConfiguration: grid, block or shared memory out of limits
-  invalid_value,            // cudaErrorInvalidValue: wrong arguments
-  out_of_resources,         // cudaErrorLaunchOutOfResources: more threads than the kernel's launch bounds
-  out_of_memory,            // cudaErrorMemoryAllocation
-  invalid_ptx,              // cudaErrorInvalidPtx: the program's text, or an instruction this emulator does not have
-  unknown_symbol,           // cudaErrorInvalidDeviceFunction / cudaErrorSymbolNotFound
+  invalid_configuration,  // cudaErrorInvalidConfiguration: grid, block or shared memory out of limits
+  invalid_value,          // cudaErrorInvalidValue: wrong arguments
+  out_of_resources,       // cudaErrorLaunchOutOfResources: more threads than the kernel's launch bounds
+  out_of_memory,          // cudaErrorMemoryAllocation
+  invalid_ptx,            // cudaErrorInvalidPtx: the program's text, or an instruction this emulator does not have
+  unknown_symbol,         // cudaErrorInvalidDeviceFunction / cudaErrorSymbolNotFound
   // Found while a kernel ran (sticky).
-  illegal_address,          // cudaErrorIllegalAddress: out of bounds, freed, never allocated
-  misaligned_address,       // cudaErrorMisalignedAddress
-  illegal_instruction,      // cudaErrorIllegalInstruction
-  launch_failure,           // cudaErrorLaunchFailure: barrier deadlock, races, trap and everything else
-  device_assert,            // cudaErrorAssert
+  illegal_address,      // cudaErrorIllegalAddress: out of bounds, freed, never allocated
+  misaligned_address,   // cudaErrorMisalignedAddress
+  illegal_instruction,  // cudaErrorIllegalInstruction
+  launch_failure,       // cudaErrorLaunchFailure: barrier deadlock, races, trap and everything else
+  device_assert,        // cudaErrorAssert
 };
 
 // True for faults that a GPU answers with a sticky error: the kernel had started.

@@ -6,9 +6,9 @@
 #include <span>
 #include <string_view>
 
-#include "emulator/access.h"
-#include "emulator/fault.h"
-#include "emulator/module.h"
+#include "kernels/emulator/access.h"
+#include "kernels/emulator/fault.h"
+#include "kernels/emulator/module.h"
 
 namespace vigor::emulator {
 

@@ -18,7 +18,7 @@ namespace vigor::emulator {
 
 enum class RangeKind {
   device,    // cudaMalloc
-  module_,   // a __device__ or __constant__ variable
+  variable,  // a __device__ variable
   constant,  // a __constant__ variable: kernels may not write it
   managed,   // cudaMallocManaged: host address
   pinned,    // cudaMallocHost, cudaHostAlloc, cudaHostRegister: host address
@@ -29,12 +29,16 @@ struct MemoryRange {
   uint64_t begin = 0, end = 0;
   std::ptrdiff_t to_host = 0;  // host pointer = address + to_host
   RangeKind kind = RangeKind::device;
-  uint64_t serial = 0;         // counts allocations: the same address later is another allocation
-  std::string label;           // a variable's name, or empty
+  uint64_t serial = 0;  // counts allocations: the same address later is another allocation
+  std::string label;    // a variable's name, or empty
 
   uint64_t bytes() const { return end - begin; }
-  bool contains(uint64_t address, uint64_t count) const { return address >= begin && address <= end && count <= end - address; }
-  std::byte* host(uint64_t address) const { return reinterpret_cast<std::byte*>(address + static_cast<uint64_t>(to_host)); }
+  bool contains(uint64_t address, uint64_t count) const {
+    return address >= begin && address <= end && count <= end - address;
+  }
+  std::byte* host(uint64_t address) const {
+    return reinterpret_cast<std::byte*>(address + static_cast<uint64_t>(to_host));
+  }
 };
 
 class DeviceMemory {
@@ -78,8 +82,8 @@ class DeviceMemory {
   uint64_t place(uint64_t bytes) const;
 
   mutable std::shared_mutex mutex_;
-  std::map<uint64_t, MemoryRange> live_;     // by begin
-  std::vector<MemoryRange> freed_;           // the latest few, for reports
+  std::map<uint64_t, MemoryRange> live_;  // by begin
+  std::vector<MemoryRange> freed_;        // the latest few, for reports
   uint64_t capacity_, window_bytes_, window_ = 0, in_use_ = 0, next_ = 0, serial_ = 0, epoch_ = 0;
   std::byte* backing_ = nullptr;
 };

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "emulator/memory.h"
+#include "kernels/emulator/memory.h"
 
 namespace vigor::emulator {
 
@@ -24,14 +24,15 @@ struct KernelInfo {
   std::vector<KernelParameter> parameters;
   uint32_t parameter_bytes = 0;
   uint32_t static_shared_bytes = 0;
-  uint32_t local_bytes = 0;                  // per thread; 0 until prepared
-  std::array<uint32_t, 3> maxntid{};         // __launch_bounds__; zeros: none
-  std::array<uint32_t, 3> reqntid{};         // exact block size, zeros: none
+  uint32_t local_bytes = 0;           // per thread; 0 until prepared
+  std::array<uint32_t, 3> maxntid{};  // __launch_bounds__; zeros: none
+  std::array<uint32_t, 3> reqntid{};  // exact block size, zeros: none
   uint32_t min_blocks_per_sm = 0;
 
   // Largest number of threads in a block.
   uint32_t max_threads_per_block() const {
-    return maxntid[0] ? maxntid[0] * maxntid[1] * maxntid[2] : (reqntid[0] ? reqntid[0] * reqntid[1] * reqntid[2] : 1024);
+    return maxntid[0] ? maxntid[0] * maxntid[1] * maxntid[2]
+                      : (reqntid[0] ? reqntid[0] * reqntid[1] * reqntid[2] : 1024);
   }
 };
 
@@ -41,8 +42,8 @@ struct ModuleVariable {
   bool constant = false;  // __constant__
 };
 
-class KernelCode;    // kernel_code.h: the translated instructions
-struct ModuleText;   // the parsed text
+class KernelCode;   // kernel_code.h: the translated instructions
+struct ModuleText;  // the parsed text
 
 class Module {
  public:
