@@ -20,7 +20,7 @@ Tensor last_rows(const Tensor& hidden, std::span<const int32_t> lengths) {
   if (T == 1) return reshape(hidden, {B, d});
   std::vector<int64_t> rows;
   for (int64_t b = 0; b < B; ++b) rows.push_back(b * T + lengths[static_cast<size_t>(b)] - 1);
-  return index_select(reshape(hidden, {B * T, d}), 0, from_values(rows, {B}));
+  return index_select(reshape(hidden, {B * T, d}), 0, to_device(from_values(rows, {B}), hidden.device()));
 }
 
 }  // namespace
@@ -66,6 +66,8 @@ const ParameterArena& LanguageModel::parameters() const {
   return *arena_;
 }
 
+Device LanguageModel::device() const { return parameters().groups().front().values.device(); }
+
 void LanguageModel::check_ids(const Tensor& ids, const char* function) const {
   if (!ids.defined() || ids.rank() != 2 || (ids.dtype() != Dtype::i32 && ids.dtype() != Dtype::i64))
     fail("{}: ids must be [B,T] i32 or i64; got {}", function, ids.defined() ? describe(ids) : "nothing");
@@ -103,10 +105,10 @@ Tensor LanguageModel::extend(const Tensor& ids, std::span<const int32_t> lengths
   check(ids.size(0) == cache.batch(), "extend: ids must have the {} rows of the cache; got {}", cache.batch(),
         ids.size(0));
   const NoGrad no_grad;
-  const TokenPositions positions(cache.lengths, lengths, ids.size(1));
+  const TokenPositions positions(cache.lengths, lengths, ids.size(1), device());
   check(positions.max_end <= cache.capacity, "extend: the cache has room for {} tokens a row; this call needs {}",
         cache.capacity, positions.max_end);
-  const Tensor x = last_rows(extend_hidden(ids, cache.layers, positions), lengths);  // [B,d]
+  const Tensor x = last_rows(extend_hidden(to_device(ids, device()), cache.layers, positions), lengths);  // [B,d]
   for (size_t b = 0; b < lengths.size(); ++b) cache.lengths[b] += lengths[b];
   const Head last = head();
   return linear(x, last.weight, last.bias);  // [B,V]

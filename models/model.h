@@ -53,9 +53,10 @@ class LanguageModel : public Module {
   void allocate(const ArenaOptions& options = {});  // zeroed parameters; once (std::logic_error)
   ParameterArena& parameters();                     // std::logic_error before allocate()
   const ParameterArena& parameters() const;
+  Device device() const;  // of the parameters; std::logic_error before allocate()
 
   // ---- whole sequences ----
-  // ids [B,T] i32 or i64 in 0..V-1, T <= max_seq_len (std::invalid_argument) -> logits [B,T,V].
+  // ids [B,T] i32 or i64 in 0..V-1 on the model's device, T <= max_seq_len (std::invalid_argument) -> logits [B,T,V].
   Tensor logits(const Tensor& ids, const ForwardContext& context = {}) const;
   // Mean cross-entropy [] over the targets [B,T] that are not -1, without ever holding all logits.
   Tensor loss(const Tensor& ids, const Tensor& targets, const ForwardContext& context = {}) const;
@@ -67,8 +68,9 @@ class LanguageModel : public Module {
   // `capacity` is at most max_seq_len; 0 means max_seq_len.
   ModelCache make_cache(int64_t batch, int64_t capacity = 0) const;
   // Continues row b by ids[b, 0..lengths[b]-1] (the rest of the row is padding and may hold any id in 0..V-1) and
-  // returns the logits [B,V] that follow its last token. A prompt is one call, each further token a call with T = 1.
-  // Throws std::invalid_argument when a row would exceed the capacity; the cache is unchanged then.
+  // returns the logits [B,V] that follow its last token. ids may be in host memory. A prompt is one call, each further
+  // token a call with T = 1. Throws std::invalid_argument when a row would exceed the capacity; the cache is unchanged
+  // then.
   Tensor extend(const Tensor& ids, std::span<const int32_t> lengths, ModelCache& cache) const;
 
   // ---- reports ----

@@ -14,13 +14,13 @@ namespace {
 // Rows 0..lengths[b]-1 of x [B,T,H,P] go to positions offsets[b].. of cached [B,capacity,H,P].
 void append(const Tensor& cached, const Tensor& x, const TokenPositions& positions) {
   const TensorView target = cached.view(), source = x.view();
-  const int32_t* offsets = positions.offsets.data<int32_t>();
-  const int32_t* lengths = positions.lengths.data<int32_t>();
+  const std::vector<int32_t>&offsets = positions.host_offsets, &lengths = positions.host_lengths;
   for (int64_t b = 0; b < x.size(0); ++b) {
     const TensorView target_row = sliced(target, 0, b, b + 1, 1, "attention cache");
     const TensorView source_row = sliced(source, 0, b, b + 1, 1, "attention cache");
-    copy(sliced(target_row, 1, offsets[b], offsets[b] + lengths[b], 1, "attention cache"),
-         sliced(source_row, 1, 0, lengths[b], 1, "attention cache"));
+    const int64_t offset = offsets[static_cast<size_t>(b)], length = lengths[static_cast<size_t>(b)];
+    copy(sliced(target_row, 1, offset, offset + length, 1, "attention cache"),
+         sliced(source_row, 1, 0, length, 1, "attention cache"));
   }
   cached.storage()->bump_version();
 }

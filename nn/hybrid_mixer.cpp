@@ -6,11 +6,12 @@ namespace vigor {
 
 HybridMixer::HybridMixer(int64_t channels, int64_t states) : channels_(channels), states_(states) {
   const Initializer matrix = normal_init(0.01);
-  add_parameter("w_mix", w_mix, {channels}, constant_init(0.5));
-  add_parameter("A", ssm_a, {states, states}, matrix);
-  add_parameter("B", ssm_b, {states, channels}, matrix);
-  add_parameter("C", ssm_c, {channels, states}, matrix);
-  add_parameter("D", skip_d, {channels}, constant_init(0.1));
+  constexpr ParameterPrecision full = ParameterPrecision::full;
+  add_parameter("w_mix", w_mix, {channels}, constant_init(0.5), full);
+  add_parameter("A", ssm_a, {states, states}, matrix, full);
+  add_parameter("B", ssm_b, {states, channels}, matrix, full);
+  add_parameter("C", ssm_c, {channels, states}, matrix, full);
+  add_parameter("D", skip_d, {channels}, constant_init(0.1), full);
 }
 
 Tensor HybridMixer::forward(const Tensor& x) const { return hybrid_mixer(x, w_mix, ssm_a, ssm_b, ssm_c, skip_d, {}).y; }

@@ -6,7 +6,7 @@ namespace vigor {
 
 // The i3 hybrid mixer: RWKV-style time mixing beside a dense linear state space (kernels/hybrid_mixer has the
 // equations). x [B,T,d] -> y [B,T,d]; d channels, n states.
-// Parameters: `w_mix [d]` 0.5, `A [n,n]`, `B [n,d]`, `C [d,n]` 0.01 N(0,1), `D [d]` 0.1.
+// Parameters (f32 in a bf16 model): `w_mix [d]` 0.5, `A [n,n]`, `B [n,d]`, `C [d,n]` 0.01 N(0,1), `D [d]` 0.1.
 // Cache: h [B,d] and s [B,n], whatever the length. Gradients flow through both.
 class HybridMixer : public Mixer {
  public:

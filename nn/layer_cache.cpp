@@ -49,7 +49,9 @@ size_t LayerCache::nbytes() const {
 }
 
 TokenPositions::TokenPositions(std::span<const int32_t> offset_values, std::span<const int32_t> length_values,
-                               int64_t T) {
+                               int64_t T, Device device)
+    : host_offsets(offset_values.begin(), offset_values.end()),
+      host_lengths(length_values.begin(), length_values.end()) {
   check(offset_values.size() == length_values.size() && !offset_values.empty(),
         "token positions: one offset and one length a row; got {} and {}", offset_values.size(), length_values.size());
   const Shape sizes{static_cast<int64_t>(offset_values.size())};
@@ -61,9 +63,9 @@ TokenPositions::TokenPositions(std::span<const int32_t> offset_values, std::span
           b);
     end_values.push_back(offset_values[b] + length_values[b]);
   }
-  offsets = from_values(offset_values, sizes);
-  lengths = from_values(length_values, sizes);
-  ends = from_values(end_values, sizes);
+  offsets = to_device(from_values(offset_values, sizes), device);
+  lengths = to_device(from_values(length_values, sizes), device);
+  ends = to_device(from_values(end_values, sizes), device);
   max_end = *std::max_element(end_values.begin(), end_values.end());
 }
 

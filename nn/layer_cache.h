@@ -26,12 +26,15 @@ struct LayerCache {
 // offsets[b].., and padding after them.
 struct TokenPositions {
   // Throws std::invalid_argument when a length is not in 1..T or the two differ in number.
-  TokenPositions(std::span<const int32_t> offsets, std::span<const int32_t> lengths, int64_t T);
+  TokenPositions(std::span<const int32_t> offsets, std::span<const int32_t> lengths, int64_t T, Device device = kCpu);
 
+  // For kernels, on the device of the model.
   Tensor offsets;   // i32 [B]
   Tensor lengths;   // i32 [B]
   Tensor ends;      // i32 [B]: offsets + lengths, what the caches hold after the call
   int64_t max_end;  // the largest of them
+  // For the host, the same numbers.
+  std::vector<int32_t> host_offsets, host_lengths;
 };
 
 }  // namespace vigor

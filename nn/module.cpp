@@ -14,9 +14,10 @@ void Module::require_new(const std::string& name) const {
   if (taken) throw std::logic_error(fmt::format("module: names must be new and not empty; got \"{}\"", name));
 }
 
-void Module::add_parameter(std::string name, Tensor& tensor, const Shape& sizes, Initializer init) {
+void Module::add_parameter(std::string name, Tensor& tensor, const Shape& sizes, Initializer init,
+                           ParameterPrecision precision) {
   require_new(name);
-  parameters_.push_back({std::move(name), &tensor, sizes, std::move(init)});
+  parameters_.push_back({std::move(name), &tensor, sizes, std::move(init), precision});
 }
 
 void Module::add_buffer(std::string name, Tensor& tensor) {

@@ -19,12 +19,17 @@
 
 namespace vigor {
 
+// In a model of bf16 parameters: `full` ones stay f32. Those are few, and small steps of theirs matter: the weights of
+// norms and of recurrences. Models of other dtypes make no difference.
+enum class ParameterPrecision : uint8_t { model, full };
+
 // A parameter as a walk over the tree finds it.
 struct NamedParameter {
   std::string name;  // full path: "layers.0.ln1.weight"
   Tensor* tensor;    // the module's member; undefined until an arena gave it memory
   Shape sizes;
   Initializer init;
+  ParameterPrecision precision;
 };
 
 struct NamedBuffer {
@@ -47,7 +52,8 @@ class Module {
  protected:
   // `name` may hold dots ("layers.0"). Registering a name twice throws std::logic_error. `tensor` and `child` must be
   // members of this module, or live as long.
-  void add_parameter(std::string name, Tensor& tensor, const Shape& sizes, Initializer init);
+  void add_parameter(std::string name, Tensor& tensor, const Shape& sizes, Initializer init,
+                     ParameterPrecision precision = ParameterPrecision::model);
   // Derived data that lives with the module, is not trained and is not saved.
   void add_buffer(std::string name, Tensor& tensor);
   void add_child(std::string name, Module& child);

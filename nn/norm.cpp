@@ -6,14 +6,14 @@
 namespace vigor {
 
 LayerNorm::LayerNorm(int64_t channels, double eps) : eps_(eps) {
-  add_parameter("weight", weight, {channels}, constant_init(1.0));
-  add_parameter("bias", bias, {channels}, constant_init(0.0));
+  add_parameter("weight", weight, {channels}, constant_init(1.0), ParameterPrecision::full);
+  add_parameter("bias", bias, {channels}, constant_init(0.0), ParameterPrecision::full);
 }
 
 Tensor LayerNorm::forward(const Tensor& x) const { return layer_norm(x, weight, bias, eps_); }
 
 RMSNorm::RMSNorm(int64_t channels, double eps) : eps_(eps) {
-  add_parameter("weight", weight, {channels}, constant_init(1.0));
+  add_parameter("weight", weight, {channels}, constant_init(1.0), ParameterPrecision::full);
 }
 
 Tensor RMSNorm::forward(const Tensor& x) const { return rms_norm(x, weight, eps_); }

@@ -1,5 +1,5 @@
 #pragma once
-// Normalisation of the last dimension; x [..., C] -> y [..., C].
+// Normalisation of the last dimension; x [..., C] -> y [..., C]. The parameters stay f32 in a bf16 model.
 #include "nn/module.h"
 
 namespace vigor {

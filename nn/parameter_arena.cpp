@@ -6,6 +6,7 @@
 
 #include "autograd/variable.h"
 #include "tensor/check.h"
+#include "tensor/primitives.h"
 
 namespace vigor {
 namespace {
@@ -49,17 +50,19 @@ ParameterArena::ParameterArena(Module& root, const ArenaOptions& options) {
     if (!index_.emplace(parameter.name, index_.size()).second)
       throw std::logic_error(fmt::format("parameter arena: two parameters are called {}", parameter.name));
     const int number = options.group_of ? options.group_of(parameter.name, parameter.sizes) : 0;
+    const bool keeps_f32 = options.dtype == Dtype::bf16 && parameter.precision == ParameterPrecision::full;
+    const Dtype dtype = keeps_f32 ? Dtype::f32 : options.dtype;
     size_t g = 0;
-    while (g < groups_.size() && groups_[g].group != number) ++g;
+    while (g < groups_.size() && !(groups_[g].group == number && groups_[g].dtype == dtype)) ++g;
     if (g == groups_.size()) {
-      groups_.push_back({number, options.dtype, {}, {}, {}});
+      groups_.push_back({number, dtype, {}, {}, {}});
       sizes.push_back(0);
     }
     group_index.push_back(g);
     groups_[g].slots.push_back({parameter.name, sizes[g], {}});
-    sizes[g] += padded(parameter.sizes.numel(), options.dtype);
+    sizes[g] += padded(parameter.sizes.numel(), dtype);
   }
-  for (size_t g = 0; g < groups_.size(); ++g) groups_[g].values = zeros({sizes[g]}, options.dtype, options.device);
+  for (size_t g = 0; g < groups_.size(); ++g) groups_[g].values = zeros({sizes[g]}, groups_[g].dtype, options.device);
 
   std::vector<size_t> next(groups_.size(), 0);
   for (size_t i = 0; i < named.size(); ++i) {
@@ -77,8 +80,12 @@ ParameterArena::ParameterArena(Module& root, const ArenaOptions& options) {
 void ParameterArena::initialize(uint64_t seed) {
   for (size_t i = 0; i < parameters_.size(); ++i) {
     const RandomKey key{seed, RandomStream::init, salt_of(parameters_[i].name), 0};
-    initializers_[i](parameters_[i].tensor.view(), key);
-    parameters_[i].tensor.storage()->bump_version();
+    // On the host, whatever the device: the same seed starts the same model everywhere.
+    const Tensor& parameter = parameters_[i].tensor;
+    const Tensor values = parameter.device().is_cpu() ? parameter : empty(parameter.shape(), parameter.dtype());
+    initializers_[i](values.view(), key);
+    if (!parameter.device().is_cpu()) copy(parameter, values);
+    parameter.storage()->bump_version();
   }
 }
 

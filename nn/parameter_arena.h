@@ -1,5 +1,5 @@
 #pragma once
-// The memory of a module tree. All parameters of one dtype and group lie in one contiguous tensor, and so do their
+// The memory of a module tree. All parameters of one group and dtype lie in one contiguous tensor, and so do their
 // gradients, in the same order: one clear, one global norm, one AdamW pass for a whole model, whose moments are two
 // more tensors of equal size. The modules' own tensors become named views of it.
 //
@@ -18,10 +18,11 @@
 namespace vigor {
 
 struct ArenaOptions {
-  Dtype dtype = Dtype::f32;  // of every parameter; f64 for gradient checks
+  // f32; f64 for gradient checks; bf16, beside which parameters of ParameterPrecision::full stay f32.
+  Dtype dtype = Dtype::f32;
   Device device = kCpu;
-  // Parameters with equal numbers share an arena. What a number means (weight decay or none, a learning-rate scale) is
-  // the optimiser's business. Empty: all in group 0, as the published recipe decays everything.
+  // Parameters with equal numbers and dtypes share an arena. What a number means (weight decay or none, a learning-rate
+  // scale) is the optimiser's business. Empty: all in group 0, as the published recipe decays everything.
   std::function<int(const std::string& name, const Shape& sizes)> group_of;
 };
 

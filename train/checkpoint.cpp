@@ -20,6 +20,7 @@ constexpr size_t kMaxStateBytes = size_t{4} << 20;
 constexpr int kMaxStateDepth = 8;
 const char* const kConfigFile = "config.json";
 const char* const kStateFile = "run_state.json";
+const char* const kWeightsFile = "model.safetensors";
 const char* const kOptimizerFile = "optimizer.safetensors";
 
 std::string hash_of_file(const fs::path& path) {
@@ -109,7 +110,11 @@ void save_checkpoint(const fs::path& out, const ModelWriter& write_model, const 
   AtomicFolder folder(out / "last");
   write_model(folder.path());
   std::vector<NamedView> moments;
-  for (const auto& [name, tensor] : optimizer.named_state()) moments.push_back({name, tensor.view()});
+  std::vector<Tensor> on_host;  // keeps them until they are written
+  for (const auto& [name, tensor] : optimizer.named_state()) {
+    on_host.push_back(to_device(tensor, kCpu));
+    moments.push_back({name, on_host.back().view()});
+  }
   write_safetensors(folder.path() / kOptimizerFile, moments);
   write_state(folder.path(), state);
 
@@ -168,6 +173,8 @@ Checkpoint find_checkpoint(const fs::path& out, const std::function<void(const s
 }
 
 void load_optimizer(const fs::path& folder, Optimizer& optimizer) {
+  const SafetensorsFile weights = SafetensorsFile::open(folder / kWeightsFile);
+  optimizer.set_masters([&](const std::string& name) { return weights.tensor(name); });
   const SafetensorsFile file = SafetensorsFile::open(folder / kOptimizerFile);
   for (const auto& [name, tensor] : optimizer.named_state()) {
     const TensorEntry* entry = file.find(name);

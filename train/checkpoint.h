@@ -47,6 +47,7 @@ Checkpoint find_checkpoint(const std::filesystem::path& out, const std::function
 bool has_checkpoint(const std::filesystem::path& out);
 // Reads one checkpoint folder and verifies it; std::invalid_argument says what is wrong. For find_checkpoint and tests.
 RunState read_run_state(const std::filesystem::path& folder);
+// Moments, and the masters of bf16 weights from the model's file.
 void load_optimizer(const std::filesystem::path& folder, Optimizer& optimizer);
 
 }  // namespace vigor

@@ -6,11 +6,25 @@
 #include <exception>
 
 #include "train/commands/command.h"
+#include "train/device_choice.h"
+
+namespace {
+
+// The status of the command, or of the program started again with the emulated device under it.
+int run_command(const vigor::CommandRun& run, char** argv) {
+  try {
+    return run();
+  } catch (const vigor::RestartEmulated&) {
+    vigor::exec_emulated("/proc/self/exe", argv);
+  }
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app{
       "Vigor: tensors, autograd and hybrid language models from scratch.\n"
-      "Trains i3 models (RWKV-Mamba hybrid layers, then attention) on text and talks with them, on a CPU.",
+      "Trains i3 models (RWKV-Mamba hybrid layers, then attention) on text and talks with them, on a CPU or a GPU.",
       "vigor"};
   app.set_version_flag("--version", "vigor " VIGOR_VERSION);
   app.require_subcommand(1);
@@ -28,6 +42,7 @@ int main(int argc, char** argv) {
   vigor::add_tokenize_command(app, run);
   vigor::add_info_command(app, run);
   vigor::add_convert_command(app, run);
+  vigor::add_emulate_command(app, run);
 
   try {
     app.parse(argc, argv);
@@ -38,7 +53,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    const int status = run();
+    const int status = run_command(run, argv);
     if (std::fflush(stdout) != 0) throw std::runtime_error("cannot write to standard output");
     return status;
   } catch (const vigor::UsageError& error) {

@@ -1,48 +1,94 @@
 #include "train/optimizer.h"
 
-#include <cmath>
-
 #include "kernels/global_norm/global_norm.h"
+#include "tensor/primitives.h"
 
 namespace vigor {
+namespace {
 
-Optimizer::Optimizer(ParameterArena& arena, const AdamWOptions& options, double clip_norm)
-    : arena_(arena), options_(options), clip_norm_(clip_norm) {
-  for (const ArenaGroup& group : arena.groups())
-    moments_.push_back({zeros_like(group.values), zeros_like(group.values)});
+// The part of a group-sized tensor that belongs to one parameter.
+Tensor part(const Tensor& whole, const ArenaSlot& slot) {
+  const Shape& sizes = slot.tensor.shape();
+  return Tensor(whole.storage(), whole.offset() + slot.offset, sizes, contiguous_strides(sizes), whole.dtype());
 }
 
-void Optimizer::measure(StepState& state) {
+}  // namespace
+
+Optimizer::Optimizer(ParameterArena& arena, const OptimizerOptions& options) : arena_(arena), options_(options) {
+  for (const ArenaGroup& group : arena.groups()) {
+    const Dtype dtype = group.dtype == Dtype::bf16 ? Dtype::f32 : group.dtype;
+    const auto like_values = [&] { return zeros(group.values.shape(), dtype, group.values.device()); };
+    GroupState state{like_values(), like_values(), {}};
+    if (group.dtype == Dtype::bf16) {
+      state.master = like_values();
+      copy(state.master, group.values);
+    }
+    state_.push_back(std::move(state));
+  }
+}
+
+StepState Optimizer::inputs(int64_t step, double learning_rate) const {
+  StepState state;
+  state.step = step;
+  state.learning_rate = static_cast<float>(learning_rate);
+  set_bias_corrections(state, options_.adamw);
+  return state;
+}
+
+void Optimizer::measure(StepState* state) {
   arena_.complete_gradients();
   std::vector<Tensor> gradients;
   for (const ArenaGroup& group : arena_.groups()) gradients.push_back(group.gradients);
-  global_norm(gradients, clip_norm_, state);
+  global_norm(gradients, options_.clip_norm, state);
 }
 
-void Optimizer::update(StepState& state) {
-  const auto t = static_cast<double>(state.step + 1);
-  state.bias_correction1 = static_cast<float>(1 - std::pow(options_.beta1, t));
-  state.bias_correction2 = static_cast<float>(1 - std::pow(options_.beta2, t));
-  for (size_t i = 0; i < moments_.size(); ++i) {
+void Optimizer::update(const StepState* state) {
+  for (size_t i = 0; i < state_.size(); ++i) {
     const ArenaGroup& group = arena_.groups()[i];
-    adamw_update(group.values, group.gradients, moments_[i].exp_avg, moments_[i].exp_avg_sq, state, options_);
+    const GroupState& s = state_[i];
+    if (!s.master.defined()) {
+      adamw_update(group.values, group.gradients, s.exp_avg, s.exp_avg_sq, state, options_.adamw);
+      continue;
+    }
+    AdamWRounding rounding;
+    rounding.stochastic = options_.stochastic_rounding;
+    rounding.key = {options_.seed, RandomStream::rounding, static_cast<uint32_t>(i), 0};
+    adamw_update_mixed(group.values, s.master, group.gradients, s.exp_avg, s.exp_avg_sq, state, options_.adamw,
+                       rounding);
   }
+}
+
+Tensor Optimizer::full_precision(const ArenaSlot& parameter) const {
+  for (size_t i = 0; i < state_.size(); ++i) {
+    if (!state_[i].master.defined()) continue;
+    for (const ArenaSlot& slot : arena_.groups()[i].slots)
+      if (slot.name == parameter.name) return part(state_[i].master, slot);
+  }
+  return parameter.tensor;
 }
 
 std::vector<std::pair<std::string, Tensor>> Optimizer::named_state() const {
   std::vector<std::pair<std::string, Tensor>> named;
-  for (size_t i = 0; i < moments_.size(); ++i) {
+  for (size_t i = 0; i < state_.size(); ++i) {
     for (const ArenaSlot& slot : arena_.groups()[i].slots) {
-      const auto part = [&](const Tensor& moments) {
-        TensorView view = slot.tensor.view();
-        view.data = static_cast<std::byte*>(moments.raw()) + static_cast<size_t>(slot.offset) * size_of(view.dtype);
-        return moments.with_view(view);
-      };
-      named.emplace_back("exp_avg." + slot.name, part(moments_[i].exp_avg));
-      named.emplace_back("exp_avg_sq." + slot.name, part(moments_[i].exp_avg_sq));
+      named.emplace_back("exp_avg." + slot.name, part(state_[i].exp_avg, slot));
+      named.emplace_back("exp_avg_sq." + slot.name, part(state_[i].exp_avg_sq, slot));
+      if (state_[i].master.defined() && options_.stochastic_rounding)
+        named.emplace_back("rounded." + slot.name, slot.tensor.without_slot());
     }
   }
   return named;
+}
+
+void Optimizer::set_masters(const std::function<Tensor(const std::string& name)>& value_of) {
+  for (size_t i = 0; i < state_.size(); ++i) {
+    if (!state_[i].master.defined()) continue;
+    for (const ArenaSlot& slot : arena_.groups()[i].slots) {
+      copy(part(state_[i].master, slot), value_of(slot.name));
+      copy(slot.tensor, part(state_[i].master, slot));
+      slot.tensor.storage()->bump_version();
+    }
+  }
 }
 
 }  // namespace vigor

@@ -1,6 +1,7 @@
 #pragma once
 // AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) over a model's parameter arenas: the moments are tensors of the
-// same size, so a step is one global norm and one fused pass over each arena.
+// same size, so a step is one global norm and one fused pass over each arena. bf16 parameters have an f32 master copy,
+// which the step changes and rounds them from; it starts as their own values.
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,28 +12,44 @@
 
 namespace vigor {
 
+struct OptimizerOptions {
+  AdamWOptions adamw;
+  double clip_norm = 0;              // 0: no clipping
+  bool stochastic_rounding = false;  // of bf16 parameters
+  uint64_t seed = 0;                 // of that rounding
+};
+
 class Optimizer {
  public:
-  // `clip_norm` 0: no clipping. The arena must outlive the optimiser and have gradients allocated.
-  Optimizer(ParameterArena& arena, const AdamWOptions& options, double clip_norm);
+  // The arena must outlive the optimiser and have gradients allocated.
+  Optimizer(ParameterArena& arena, const OptimizerOptions& options);
 
-  // Completes the gradients of this step and writes state.grad_norm and state.clip_factor.
-  void measure(StepState& state);
-  // One AdamW step with state.learning_rate; writes state's bias corrections from state.step.
-  void update(StepState& state);
+  // The host's part of the step numbered `step`: what StepStateMemory::set_inputs takes.
+  StepState inputs(int64_t step, double learning_rate) const;
+  // Completes the gradients of this step and writes grad_norm, clip_factor and failed_step of `state`, which lies in
+  // the memory of the arena's device.
+  void measure(StepState* state);
+  // One AdamW step.
+  void update(const StepState* state);
 
-  // The moments by parameter, "exp_avg.<name>" and "exp_avg_sq.<name>": views, for reading and writing.
+  // A parameter's f32 master, or the parameter itself where it has none.
+  Tensor full_precision(const ArenaSlot& parameter) const;
+
+  // What a checkpoint keeps, by parameter, as views for reading and writing: "exp_avg.<name>", "exp_avg_sq.<name>";
+  // with stochastic rounding also "rounded.<name>", bf16 weights that their master alone would not give back.
   std::vector<std::pair<std::string, Tensor>> named_state() const;
+  // Masters from the f32 values of a checkpoint's model file, and bf16 weights rounded from them.
+  void set_masters(const std::function<Tensor(const std::string& name)>& value_of);
 
  private:
-  ParameterArena& arena_;
-  AdamWOptions options_;
-  double clip_norm_;
-  struct Moments {
+  struct GroupState {
     Tensor exp_avg;     // m
     Tensor exp_avg_sq;  // v
+    Tensor master;      // f32; undefined for parameters that are not bf16
   };
-  std::vector<Moments> moments_;  // one for each arena group
+  ParameterArena& arena_;
+  OptimizerOptions options_;
+  std::vector<GroupState> state_;  // one for each arena group
 };
 
 }  // namespace vigor

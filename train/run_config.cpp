@@ -7,6 +7,7 @@
 
 #include "tensor/check.h"
 #include "tensor/file.h"
+#include "train/device_choice.h"
 
 namespace vigor {
 namespace {
@@ -41,6 +42,9 @@ const RunOption kOptions[] = {
     {"clip", "Optimiser", &RunConfig::clip, "clip gradients to this global norm; 0: never", 0, kBig},
     {"dropout", "Optimiser", &RunConfig::dropout, "probability of dropping an activation", 0, 0.99},
     {"recompute", "Optimiser", &RunConfig::recompute, "recompute activations in backward: less memory, slower", 0, 0},
+    {"dtype", "Optimiser", &RunConfig::dtype, "f32, or bf16 weights and activations beside f32 master weights", 0, 0},
+    {"stochastic_rounding", "Optimiser", &RunConfig::stochastic_rounding, "round bf16 weights at random, unbiased", 0,
+     0},
     {"log_every", "Reports", &RunConfig::log_every, "steps between lines", 1, kBig},
     {"eval_every", "Reports", &RunConfig::eval_every, "steps between evaluations; 0: never", 0, kBig},
     {"eval_batches", "Reports", &RunConfig::eval_batches, "batches of one evaluation", 1, 1e6},
@@ -52,7 +56,8 @@ const RunOption kOptions[] = {
     {"out", "Run", &RunConfig::out, "folder for the model, checkpoints and metrics", 0, 0},
     {"resume", "Run", &RunConfig::resume, "continue from the last checkpoint in --out", 0, 0},
     {"threads", "Run", &RunConfig::threads, "CPU threads; 0: all cores", 0, 4096},
-    {"device", "Run", &RunConfig::device, "auto, cpu or cuda", 0, 0},
+    {"device", "Run", &RunConfig::device, "auto (a GPU where there is one), cpu, cuda or emulated", 0, 0},
+    {"cuda_graph", "Run", &RunConfig::cuda_graph, "capture the step in a CUDA graph and replay it", 0, 0},
     {"json", "Run", &RunConfig::json, "metrics as JSON lines on standard output", 0, 0},
 };
 
@@ -149,8 +154,11 @@ void check_run_config(const RunConfig& config) {
           fmt::format("{} must be from {:g} to {:g}; got {:g}", option.name, option.low, option.high, value));
   }
   if (config.out.empty()) wrong.push_back("out must not be empty");
-  if (config.device != "auto" && config.device != "cpu" && config.device != "cuda")
-    wrong.push_back("device must be auto, cpu or cuda; got " + config.device);
+  if (std::find(kDeviceNames.begin(), kDeviceNames.end(), config.device) == kDeviceNames.end())
+    wrong.push_back("device must be auto, cpu, cuda or emulated; got " + printable(config.device));
+  if (config.dtype != "f32" && config.dtype != "bf16")
+    wrong.push_back("dtype must be f32 or bf16; got " + printable(config.dtype));
+  if (config.stochastic_rounding && config.dtype != "bf16") wrong.push_back("stochastic_rounding needs dtype bf16");
   if (config.stop_at > config.steps) wrong.push_back("stop_at must not be above steps");
   if (config.pad_vocab && config.vocab_size == 0 && config.model.empty()) wrong.push_back("pad_vocab needs vocab_size");
   check(wrong.empty(), "{}", join(wrong));

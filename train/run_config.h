@@ -40,7 +40,9 @@ struct RunConfig {
   double weight_decay = 0.01;
   double clip = 1.0;  // global norm; 0: no clipping
   double dropout = 0.0;
-  bool recompute = false;  // recompute activations in backward: less memory, about a third slower
+  bool recompute = false;            // recompute activations in backward: less memory, about a third slower
+  std::string dtype = "f32";         // f32, bf16 (with f32 master weights, norms, states and losses)
+  bool stochastic_rounding = false;  // of bf16 weights
   // reports
   int64_t log_every = 10;
   int64_t eval_every = 500;
@@ -54,7 +56,8 @@ struct RunConfig {
   std::string out = "runs/demo";
   bool resume = false;
   int64_t threads = 0;          // 0: all cores
-  std::string device = "auto";  // auto, cpu, cuda
+  std::string device = "auto";  // auto, cpu, cuda, emulated
+  bool cuda_graph = false;      // capture the step once and replay it
   bool json = false;            // metrics as JSON lines on standard output
 };
 

@@ -8,6 +8,7 @@
 #include "models/hf/model_folder.h"
 #include "tensor/check.h"
 #include "train/data/token_cache.h"
+#include "train/device_choice.h"
 #include "train/metrics/progress.h"
 
 namespace vigor {
@@ -39,7 +40,7 @@ bool may_change_on_resume(const std::string& option) {
   static const std::set<std::string> free = {"stop_at",     "resume",       "out",           "threads",
                                              "json",        "log_every",    "eval_every",    "eval_batches",
                                              "save_every",  "sample_every", "sample_tokens", "prompts",
-                                             "tensorboard", "cache_dir",    "device"};
+                                             "tensorboard", "cache_dir",    "device",        "cuda_graph"};
   return free.count(option) != 0;
 }
 
@@ -121,6 +122,13 @@ void prepare_data(RunSetup& setup, const std::vector<DataSource>& sources,
                                     Progress::count(setup.tokenizer->vocab_size())));
 }
 
+ArenaOptions arena_options(const RunSetup& setup) {
+  ArenaOptions options;
+  options.dtype = setup.config.dtype == "bf16" ? Dtype::bf16 : Dtype::f32;
+  options.device = setup.device;
+  return options;
+}
+
 // A new model from a preset or config.json: builds the vocabulary from the data first, which gives V.
 void make_new_model(RunSetup& setup, const std::vector<DataSource>& sources,
                     const std::function<void(const std::string&)>& note) {
@@ -142,12 +150,14 @@ void make_new_model(RunSetup& setup, const std::vector<DataSource>& sources,
   overrides.layers = config.layers;
   apply_overrides(*shape, overrides);
   setup.model = make_model(*shape);
-  setup.model->allocate();
+  setup.model->allocate(arena_options(setup));
   setup.model->parameters().initialize(static_cast<uint64_t>(config.seed));
 }
 
 void load_model(RunSetup& setup, const fs::path& folder) {
-  ModelFolder loaded = load_model_folder(folder);
+  LoadOptions options;
+  options.arena = arena_options(setup);
+  ModelFolder loaded = load_model_folder(folder, options);
   setup.model = std::move(loaded.model);
   setup.tokenizer = std::move(loaded.tokenizer);
   for (std::string& warning : loaded.warnings) setup.notes.push_back(std::move(warning));
@@ -164,17 +174,24 @@ void require_free_folder(RunConfig& config, const std::set<std::string>& given) 
 
 }  // namespace
 
-ModelWriter RunSetup::model_writer() const {
-  return [this](const fs::path& folder) { write_model_files(folder, *model, tokenizer.get()); };
+ModelWriter RunSetup::model_writer(const Optimizer& optimizer) const {
+  return [this, &optimizer](const fs::path& folder) {
+    const auto value_of = [&](const ArenaSlot& parameter) { return optimizer.full_precision(parameter); };
+    write_model_files(folder, *model, tokenizer.get(), Dtype::f32, value_of);
+  };
 }
 
 RunSetup prepare_run(RunConfig config, const std::set<std::string>& given,
                      const std::function<void(const std::string&)>& note) {
-  if (config.device == "cuda") fail("train: this build has no CUDA; use --device cpu");
   RunSetup setup;
   if (config.resume) {
     setup.resumed = find_checkpoint(config.out, note);
     config = resumed_config(config, given, *setup.resumed);
+  }
+  setup.device = choose_device(config.device, "train");  // may restart the program: nothing was done or said yet
+  check(!config.cuda_graph || !setup.device.is_cpu(), "train: --cuda-graph needs --device cuda or emulated");
+  if (!setup.device.is_cpu()) note("device: " + describe_device(setup.device));
+  if (setup.resumed) {
     note(fmt::format("resuming {} at step {}", config.out, setup.resumed->state.step));
   } else {
     if (config.model.empty()) apply_demo_defaults(config, given);

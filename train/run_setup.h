@@ -17,6 +17,7 @@ namespace vigor {
 
 struct RunSetup {
   RunConfig config;                      // complete: nothing left to a default
+  Device device;                         // that `config.device` named
   std::unique_ptr<LanguageModel> model;  // with weights and gradient memory
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<BatchSampler> batches;
@@ -25,7 +26,8 @@ struct RunSetup {
   std::optional<Checkpoint> resumed;
   std::vector<std::string> notes;  // lines for the user
 
-  ModelWriter model_writer() const;
+  // Writes the model as it is now; the masters of `optimizer` in place of bf16 weights.
+  ModelWriter model_writer(const Optimizer& optimizer) const;
 };
 
 // Throws std::invalid_argument when options, data and model do not fit together. `note` hears what takes long.

@@ -10,7 +10,11 @@
 #include "kernels/gemm/gemm_plan.h"
 #include "models/generation.h"
 #include "tensor/check.h"
+#include "tensor/cuda_graph.h"
 #include "tensor/file.h"
+#include "tensor/primitives.h"
+#include "tensor/staged_tensor.h"
+#include "tensor/step_state.h"
 #include "train/checkpoint.h"
 #include "train/metrics/metrics_log.h"
 #include "train/metrics/plot.h"
@@ -43,10 +47,13 @@ class Trainer {
 
  private:
   void announce();
-  double micro_batch(int64_t micro);
-  double train_step();
+  void load_batches(int64_t step);
+  void micro_batch(int64_t micro);
+  void enqueue_step();
+  void train_step();
+  StepState finished_step();
   [[noreturn]] void explain_non_finite(const std::string& what);
-  void report(double loss);
+  void report();
   void evaluate();
   void sample();
   void save();
@@ -59,10 +66,17 @@ class Trainer {
   Schedule schedule_;
   GemmPlan plan_;
   GemmPlanScope plan_scope_{plan_};
-  StepState state_;
+  StepStateMemory state_{setup_.device};
   RunState progress_state_;
-  Tensor ids_;      // i32 [B,T]
-  Tensor targets_;  // i32 [B,T]
+  struct Batch {
+    StagedTensor ids, targets;  // i32 [B,T]
+  };
+  std::vector<Batch> batches_;        // of one step, `accumulate` of them
+  Tensor eval_ids_, eval_targets_;    // i32 [B,T] on the host
+  Tensor step_loss_;                  // f32 [], of the last step
+  Tensor line_losses_;                // f32 [], sum over the steps since the last line
+  std::unique_ptr<CudaGraph> graph_;  // of a whole step, once it is captured
+  int64_t eager_steps_ = 0;
 
   Progress progress_;
   MetricsLog metrics_;
@@ -70,7 +84,6 @@ class Trainer {
   Clock::time_point started_ = Clock::now();
   Clock::time_point line_started_ = Clock::now();
   double paused_ = 0;  // seconds of evaluation, samples and saving since the last line
-  double line_loss_ = 0;
   int64_t line_steps_ = 0;
   int64_t first_step_ = 0;
   double step_seconds_ = 0;  // of training alone, since the start of this process
@@ -79,13 +92,21 @@ class Trainer {
 
 Trainer::Trainer(RunSetup setup)
     : setup_(std::move(setup)),
-      optimizer_(model_.parameters(), {config_.beta1, config_.beta2, config_.eps, config_.weight_decay}, config_.clip),
+      optimizer_(model_.parameters(), {{config_.beta1, config_.beta2, config_.eps, config_.weight_decay},
+                                       config_.clip,
+                                       config_.stochastic_rounding,
+                                       static_cast<uint64_t>(config_.seed)}),
       schedule_{config_.lr, config_.min_lr_ratio, config_.warmup, config_.steps},
       plan_(setup_.resumed ? GemmPlan::from_string(setup_.resumed->state.gemm_plan) : GemmPlan()),
-      ids_(empty({config_.batch_size, config_.seq_len}, Dtype::i32)),
-      targets_(empty({config_.batch_size, config_.seq_len}, Dtype::i32)),
+      eval_ids_(empty({config_.batch_size, config_.seq_len}, Dtype::i32)),
+      eval_targets_(empty_like(eval_ids_)),
+      step_loss_(zeros({}, Dtype::f32, setup_.device)),
+      line_losses_(zeros({}, Dtype::f32, setup_.device)),
       progress_(config_.json ? stderr : stdout, config_.steps),
       metrics_(fs::path(config_.out) / "metrics.jsonl", setup_.resumed ? setup_.resumed->state.step : 0) {
+  for (int64_t micro = 0; micro < config_.accumulate; ++micro)
+    batches_.push_back({StagedTensor(eval_ids_.shape(), Dtype::i32, setup_.device),
+                        StagedTensor(eval_ids_.shape(), Dtype::i32, setup_.device)});
   if (setup_.resumed) {
     progress_state_ = setup_.resumed->state;
     load_optimizer(setup_.resumed->folder, optimizer_);
@@ -97,35 +118,71 @@ Trainer::Trainer(RunSetup setup)
   if (config_.tensorboard) board_.emplace(fs::path(config_.out) / "tensorboard", first_step_);
 }
 
-// Loss of one batch with its gradients added to the arena.
-double Trainer::micro_batch(int64_t micro) {
-  setup_.batches->sample(static_cast<uint32_t>(progress_state_.step), micro * config_.batch_size, values_of(ids_),
-                         values_of(targets_));
+void Trainer::load_batches(int64_t step) {
+  for (int64_t micro = 0; micro < config_.accumulate; ++micro) {
+    Batch& batch = batches_[static_cast<size_t>(micro)];
+    setup_.batches->sample(static_cast<uint32_t>(step), micro * config_.batch_size, values_of(batch.ids.host()),
+                           values_of(batch.targets.host()));
+    batch.ids.send();
+    batch.targets.send();
+  }
+}
+
+// Adds the loss of one batch to step_loss_ and its gradients to the arena.
+void Trainer::micro_batch(int64_t micro) {
   ForwardContext context;
   context.dropout = config_.dropout;
   context.seed = static_cast<uint64_t>(config_.seed);
-  context.step = static_cast<uint32_t>(progress_state_.step);
+  context.step_state = state_.on_device();
   context.micro_batch = static_cast<uint32_t>(micro);
   context.recompute = config_.recompute;
-  const Tensor loss = model_.loss(ids_, targets_, context);
-  const double value = loss.item<float>();
-  if (!std::isfinite(value) && !anomaly_mode()) explain_non_finite("the loss");
-  backward(config_.accumulate == 1 ? loss : mul(loss, 1.0 / static_cast<double>(config_.accumulate)));
-  return value;
+  const Batch& batch = batches_[static_cast<size_t>(micro)];
+  Tensor loss = model_.loss(batch.ids.on_device(), batch.targets.on_device(), context);
+  if (config_.accumulate > 1) loss = mul(loss, 1.0 / static_cast<double>(config_.accumulate));
+  backward(loss);
+  accumulate(step_loss_, loss);
 }
 
-double Trainer::train_step() {
-  state_.step = progress_state_.step;
-  state_.learning_rate = static_cast<float>(schedule_.at(progress_state_.step));
+// Everything between what the host puts in and what it reads: nothing here waits for the device.
+void Trainer::enqueue_step() {
+  fill(step_loss_, 0);
   model_.parameters().zero_gradients();
-  double loss = 0;
-  for (int64_t micro = 0; micro < config_.accumulate; ++micro) loss += micro_batch(micro);
-  optimizer_.measure(state_);
-  if (!std::isfinite(state_.grad_norm)) explain_non_finite("the gradient norm");
-  optimizer_.update(state_);
+  for (int64_t micro = 0; micro < config_.accumulate; ++micro) micro_batch(micro);
+  accumulate(line_losses_, step_loss_);
+  optimizer_.measure(state_.on_device());
+  optimizer_.update(state_.on_device());
+}
+
+void Trainer::train_step() {
+  constexpr int64_t kEagerSteps = 2;  // before a capture: they make everything that is made on first use
+  load_batches(progress_state_.step);
+  state_.set_inputs(optimizer_.inputs(progress_state_.step, schedule_.at(progress_state_.step)));
+  if (config_.cuda_graph && eager_steps_ == kEagerSteps && !graph_) {
+    if constexpr (kCudaBuild) {
+      graph_ = std::make_unique<CudaGraph>();
+      graph_->capture([this] { enqueue_step(); });
+      allocator_of(setup_.device).release_unused();  // what the eager steps used
+    }
+  }
+  if (graph_) {
+    if constexpr (kCudaBuild) graph_->replay();
+  } else {
+    enqueue_step();
+    ++eager_steps_;
+  }
   ++progress_state_.step;
-  progress_state_.tokens += config_.accumulate * ids_.numel();
-  return loss / static_cast<double>(config_.accumulate);
+  progress_state_.tokens += config_.accumulate * eval_ids_.numel();
+  if (setup_.device.is_cpu()) finished_step();
+}
+
+// Waits for the last step. On a GPU, which is not waited for at every step, a failure shows some steps late; AdamW has
+// done nothing since.
+StepState Trainer::finished_step() {
+  const StepState state = state_.read();
+  if (state.failed_step < 0) return state;
+  progress_state_.step = state.failed_step;
+  const bool by_loss = state.step == state.failed_step && !std::isfinite(step_loss_.item<float>());
+  explain_non_finite(by_loss ? "the loss" : "the gradient norm");
 }
 
 // Replays the step in anomaly mode, which names the first operation and parameter that are not finite. The weights were
@@ -134,6 +191,8 @@ void Trainer::explain_non_finite(const std::string& what) {
   std::string cause = "the replay in anomaly mode found every value finite";
   try {
     const AnomalyScope anomaly;
+    load_batches(progress_state_.step);
+    state_.set_inputs(optimizer_.inputs(progress_state_.step, 0));
     model_.parameters().zero_gradients();
     for (int64_t micro = 0; micro < config_.accumulate; ++micro) micro_batch(micro);
   } catch (const std::runtime_error& error) {
@@ -145,31 +204,30 @@ void Trainer::explain_non_finite(const std::string& what) {
                                            : std::string("No checkpoint had been written yet")));
 }
 
-void Trainer::report(double loss) {
-  line_loss_ += loss;
+void Trainer::report() {
   ++line_steps_;
-  const double seconds = seconds_since(line_started_) - paused_;
-  const double tokens_per_step = static_cast<double>(config_.accumulate * ids_.numel());
   const int64_t done = progress_state_.step;
+  const int64_t end = config_.stop_at > 0 ? config_.stop_at : config_.steps;
+  const bool line_due = done % config_.log_every == 0 || done == end;
+  if (!line_due && !setup_.device.is_cpu()) return;  // nothing is read from a GPU between lines
+  const StepState state = finished_step();
+  const double seconds = seconds_since(line_started_) - paused_;
+  const double tokens_per_step = static_cast<double>(config_.accumulate * eval_ids_.numel());
   StepMetrics m;
   m.step = done;
-  m.loss = line_loss_ / static_cast<double>(line_steps_);
+  m.loss = static_cast<double>(line_losses_.item<float>()) / static_cast<double>(line_steps_);
   m.perplexity = std::exp(m.loss);
-  m.lr = state_.learning_rate;
-  m.grad_norm = state_.grad_norm;
+  m.lr = state.learning_rate;
+  m.grad_norm = state.grad_norm;
   m.tokens = progress_state_.tokens;
   m.tokens_per_s = static_cast<double>(line_steps_) * tokens_per_step / std::max(seconds, 1e-9);
   m.seconds = step_seconds_ + seconds;
-  m.memory_bytes = static_cast<int64_t>(allocator_of(kCpu).stats().peak_bytes);
+  m.memory_bytes = static_cast<int64_t>(allocator_of(setup_.device).stats().peak_bytes);
   m.rss_bytes = peak_rss_bytes();
-  const int64_t end = config_.stop_at > 0 ? config_.stop_at : config_.steps;
   m.seconds_left = m.seconds / static_cast<double>(done - first_step_) * static_cast<double>(end - done);
   last_ = m;
-  if (done % config_.log_every != 0 && done != end) {
-    progress_.step(m);
-    return;
-  }
   progress_.step(m);
+  if (!line_due) return;
   progress_.log(m);
   metrics_.write(to_json(m));
   if (config_.json) fmt::print("{}\n", to_json(m));
@@ -180,20 +238,23 @@ void Trainer::report(double loss) {
   step_seconds_ = m.seconds;
   line_started_ = Clock::now();
   paused_ = 0;
-  line_loss_ = 0;
+  fill(line_losses_, 0);
   line_steps_ = 0;
 }
 
 void Trainer::evaluate() {
   if (!setup_.held_out) return;  // announced at the start
+  finished_step();
   const NoGrad no_grad;
   double total = 0;
   EvalMetrics m;
   setup_.held_out->reset();
-  while (const auto size = setup_.held_out->next(values_of(ids_), values_of(targets_))) {
+  while (const auto size = setup_.held_out->next(values_of(eval_ids_), values_of(eval_targets_))) {
     const Shape sizes{size->rows, size->length};
     const int64_t tokens = sizes.numel();
-    total += model_.loss(front(ids_, sizes), front(targets_, sizes)).item<float>() * static_cast<double>(tokens);
+    const Tensor loss = model_.loss(to_device(front(eval_ids_, sizes), setup_.device),
+                                    to_device(front(eval_targets_, sizes), setup_.device));
+    total += static_cast<double>(loss.item<float>()) * static_cast<double>(tokens);
     m.eval_tokens += tokens;
   }
   m.step = progress_state_.step;
@@ -207,7 +268,7 @@ void Trainer::evaluate() {
   if (board_) board_->scalars(m.step, {{"loss/held_out", m.eval_loss}});
   if (m.best) {
     progress_state_.best_eval_loss = m.eval_loss;
-    save_best(config_.out, setup_.model_writer());
+    save_best(config_.out, setup_.model_writer(optimizer_));
   }
 }
 
@@ -221,7 +282,10 @@ void Trainer::sample() {
     progress_.message("  | " + prompt + generate_text(model_, *setup_.tokenizer, prompt, options));
 }
 
-void Trainer::save() { save_checkpoint(config_.out, setup_.model_writer(), optimizer_, progress_state_); }
+void Trainer::save() {
+  finished_step();
+  save_checkpoint(config_.out, setup_.model_writer(optimizer_), optimizer_, progress_state_);
+}
 
 void Trainer::announce() {
   for (const std::string& line : setup_.notes) progress_.message(line);
@@ -244,8 +308,8 @@ int Trainer::run() {
   bool saved = false;
   started_ = line_started_ = Clock::now();
   while (progress_state_.step < end && !StopSignal::requested()) {
-    const double loss = train_step();
-    report(loss);
+    train_step();
+    report();
     const Clock::time_point pause = Clock::now();
     if (due(config_.eval_every)) evaluate();
     if (due(config_.sample_every)) sample();

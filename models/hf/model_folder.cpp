@@ -129,18 +129,21 @@ ModelFolder load_model_folder(const std::filesystem::path& path, const LoadOptio
 }
 
 void write_model_files(const std::filesystem::path& folder, const LanguageModel& model, const Tokenizer* tokenizer,
-                       Dtype dtype) {
+                       Dtype dtype, const ValueOf& value_of) {
   check(dtype == Dtype::f32 || dtype == Dtype::bf16, "model folder: weights are saved as f32 or bf16; got {}",
         name_of(dtype));
   if (tokenizer != nullptr) check_vocabulary(*tokenizer, model.config(), folder);
   std::vector<NamedView> views;
-  std::vector<Tensor> converted;  // keeps them until they are written
+  std::vector<Tensor> written;  // keeps converted values until they are in the file
   for (const ArenaSlot& slot : model.parameters().parameters()) {
-    if (slot.tensor.dtype() != dtype) {
-      converted.push_back(empty(slot.tensor.shape(), dtype));
-      copy(converted.back(), slot.tensor);
+    Tensor values = value_of ? value_of(slot) : slot.tensor;
+    if (values.dtype() != dtype || !values.device().is_cpu()) {
+      const Tensor converted = empty(values.shape(), dtype);
+      copy(converted, values);
+      values = converted;
     }
-    views.push_back({slot.name, slot.tensor.dtype() == dtype ? slot.tensor.view() : converted.back().view()});
+    views.push_back({slot.name, values.view()});
+    written.push_back(values);
   }
   write_safetensors(folder / kWeightsFile, views, {{"format", "pt"}});
   if (tokenizer != nullptr) tokenizer->save(folder);

@@ -5,6 +5,7 @@
 // pytorch_model.bin, pytorch_model_best.bin. Names may all carry the family's prefix ("i3."). bf16 and f16 weights are
 // converted to the model's dtype. Saving writes config.json, model.safetensors and the tokenizer's file.
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,7 +36,9 @@ ModelFolder load_model_folder(const std::filesystem::path& folder, const LoadOpt
 void save_model_folder(const std::filesystem::path& folder, const LanguageModel& model, const Tokenizer* tokenizer,
                        Dtype dtype = Dtype::f32);
 // The same files into a folder that exists, each by itself; for callers that make the folder atomic themselves.
+// `value_of` gives the values to write in place of a parameter's own, such as the f32 master of a bf16 weight.
+using ValueOf = std::function<Tensor(const ArenaSlot& parameter)>;
 void write_model_files(const std::filesystem::path& folder, const LanguageModel& model, const Tokenizer* tokenizer,
-                       Dtype dtype = Dtype::f32);
+                       Dtype dtype = Dtype::f32, const ValueOf& value_of = {});
 
 }  // namespace vigor

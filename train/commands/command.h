@@ -25,5 +25,6 @@ void add_eval_command(CLI::App& app, CommandRun& run);
 void add_tokenize_command(CLI::App& app, CommandRun& run);
 void add_info_command(CLI::App& app, CommandRun& run);
 void add_convert_command(CLI::App& app, CommandRun& run);
+void add_emulate_command(CLI::App& app, CommandRun& run);
 
 }  // namespace vigor

@@ -14,6 +14,7 @@
 #include "tensor/check.h"
 #include "tensor/file.h"
 #include "train/checkpoint.h"
+#include "train/device_choice.h"
 
 namespace vigor {
 namespace {
@@ -105,13 +106,14 @@ void add_choice(CLI::App& command, const char* name, std::string& value, const s
 
 void add_compute_options(CLI::App& command, ComputeOptions& options) {
   add_number(command, "--threads", options.threads, 0, "CPU threads; 0: all cores", "Run")->capture_default_str();
-  add_choice(command, "--device", options.device, {"auto", "cpu", "cuda"}, "where to compute", "Run");
+  add_choice(command, "--device", options.device, kDeviceNames, "where to compute", "Run");
 }
 
-void apply(const ComputeOptions& options, const char* command) {
-  if (options.device == "cuda" && !kCudaBuild)
-    throw std::runtime_error(fmt::format("{}: this build has no CUDA; use --device cpu", command));
+Device apply(const ComputeOptions& options, const char* command) {
+  const Device device = choose_device(options.device, command);
   if (options.threads > 0) omp_set_num_threads(static_cast<int>(options.threads));
+  if (!device.is_cpu()) fmt::print(stderr, "vigor: {}\n", describe_device(device));
+  return device;
 }
 
 fs::path model_folder_of(const std::string& path, const char* command) {
@@ -126,8 +128,9 @@ fs::path model_folder_of(const std::string& path, const char* command) {
                                        fs::exists(path) ? "is a file" : "does not exist"));
 }
 
-ModelFolder open_model(const std::string& path, const char* command, bool need_tokenizer) {
+ModelFolder open_model(const std::string& path, const char* command, bool need_tokenizer, Device device) {
   LoadOptions options;
+  options.arena.device = device;
   options.need_tokenizer = need_tokenizer;
   ModelFolder folder = load_model_folder(model_folder_of(path, command), options);
   for (const std::string& warning : folder.warnings) print_warning(warning);

@@ -25,15 +25,15 @@ struct ComputeOptions {
   std::string device = "auto";
 };
 void add_compute_options(CLI::App& command, ComputeOptions& options);
-// Sets the number of threads; std::runtime_error for a device that this build does not have.
-void apply(const ComputeOptions& options, const char* command);
+// Sets the number of threads and chooses the device (train/device_choice.h).
+Device apply(const ComputeOptions& options, const char* command);
 
 // ---- models ----
 // The model folder that `path` names: itself or, for a training run that was killed before its first model was complete
 // there, its newest checkpoint. UsageError for the name of a preset; std::runtime_error when there is no such folder.
 std::filesystem::path model_folder_of(const std::string& path, const char* command);
 // Loads it and prints its warnings to standard error.
-ModelFolder open_model(const std::string& path, const char* command, bool need_tokenizer);
+ModelFolder open_model(const std::string& path, const char* command, bool need_tokenizer, Device device = kCpu);
 
 // ---- ids ----
 // One list of ids: a JSON list, or whole numbers separated by white space. std::invalid_argument beginning with

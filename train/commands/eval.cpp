@@ -60,8 +60,9 @@ EvalResult evaluate_text(const EvalCall& call, const ModelFolder& folder) {
   EvalResult result;
   while (const auto size = batches.next(values(ids), values(targets))) {
     const int64_t tokens = size->rows * size->length;
-    total += static_cast<double>(folder.model->loss(front(ids, *size), front(targets, *size)).item<float>()) *
-             static_cast<double>(tokens);
+    const Tensor loss = folder.model->loss(to_device(front(ids, *size), folder.model->device()),
+                                           to_device(front(targets, *size), folder.model->device()));
+    total += static_cast<double>(loss.item<float>()) * static_cast<double>(tokens);
     result.tokens += tokens;
     result.loss = total / static_cast<double>(result.tokens);
     if (terminal)
@@ -86,8 +87,11 @@ void save_gradients(LanguageModel& model, const Tensor& loss, const std::string&
   backward(loss);
   model.parameters().complete_gradients();
   std::vector<NamedView> gradients;
-  for (const ArenaSlot& slot : model.parameters().parameters())
-    gradients.push_back({slot.name, grad(slot.tensor).view()});
+  std::vector<Tensor> on_host;  // keeps them until they are written
+  for (const ArenaSlot& slot : model.parameters().parameters()) {
+    on_host.push_back(to_device(grad(slot.tensor), kCpu));
+    gradients.push_back({slot.name, on_host.back().view()});
+  }
   write_safetensors(path, gradients, {{"format", "pt"}});
 }
 
@@ -101,12 +105,13 @@ EvalResult evaluate_ids(const EvalCall& call, LanguageModel& model) {
   const bool wants_gradients = !call.gradients_file.empty();
   const GradMode mode(wants_gradients);
   if (wants_gradients) model.parameters().allocate_gradients();
-  const Tensor loss = model.loss(ids, successors(ids));
+  const Tensor inputs = to_device(ids, model.device());
+  const Tensor loss = model.loss(inputs, to_device(successors(ids), model.device()));
   const EvalResult result{loss.item<float>(), B * (T - 1)};
   if (wants_gradients) save_gradients(model, loss, call.gradients_file);
   if (!call.logits_file.empty()) {
     const NoGrad no_grad;
-    const Tensor logits = model.logits(ids);
+    const Tensor logits = to_device(model.logits(inputs), kCpu);
     const NamedView named{"logits", logits.view()};
     write_safetensors(call.logits_file, std::span(&named, 1));
   }
@@ -133,8 +138,8 @@ int run_eval(const EvalCall& call) {
   if (on_ids && call.seq_len > 0) throw UsageError("eval: --seq-len is for --data; the rows of --ids are taken whole");
   if (!call.logits_file.empty() && call.logits_file == call.gradients_file)
     throw UsageError("eval: --save-logits and --save-grads must name two files");
-  apply(call.compute, "eval");
-  const ModelFolder folder = open_model(call.model, "eval", !on_ids);
+  const Device device = apply(call.compute, "eval");
+  const ModelFolder folder = open_model(call.model, "eval", !on_ids, device);
   if (on_ids) print_result(evaluate_ids(call, *folder.model), true);
   else print_result(evaluate_text(call, folder), call.json);
   return 0;

@@ -128,8 +128,8 @@ int answer_lines(const GenerateCall& call, const ModelFolder& folder) {
 
 int run_generate(const GenerateCall& call) {
   if (!call.interactive && call.prompt.empty()) throw UsageError("generate: --prompt must not be empty");
-  apply(call.compute, "generate");
-  const ModelFolder folder = open_model(call.model, "generate", true);
+  const Device device = apply(call.compute, "generate");
+  const ModelFolder folder = open_model(call.model, "generate", true, device);
   GenerateCall complete = call;
   complete.options.window = call.window == "exact" ? Window::exact : Window::half;
   complete.options.end_id = folder.tokenizer->end_id();
