@@ -4,6 +4,7 @@
 // The executor itself stops out-of-bounds and misaligned accesses, divergent barriers and deadlocks, wrong shuffle
 // members and launch limits, before the checker sees them. A checker finds the rest: uninitialised reads, races, and
 // counts for statistics. It stops the kernel by throwing Fault.
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -58,6 +59,10 @@ struct Access {
   uint32_t warp;              // in the block; thread number = 32 * warp + lane
   uint32_t instruction;       // index in the kernel's code, see BlockChecker::begin
   bool is_volatile = false;   // volatile, relaxed, acquire or release: not a race by itself
+  // Of a plain write, which is announced before it is carried out: element e of lane i is to become the element_bytes
+  // at elements[e] + i * element_stride. All lanes writing the same value is no race. Null: unknown.
+  const std::byte* const* elements = nullptr;
+  uint32_t element_bytes = 0, element_stride = 0;
 };
 
 // Locations of a kernel's instructions, for reports and statistics.
@@ -68,8 +73,9 @@ class InstructionSources {
 };
 
 struct BlockInfo {
-  Dim3 index;       // blockIdx
-  uint64_t serial;  // x + grid.x * (y + grid.y * z)
+  Dim3 index;                         // blockIdx
+  uint64_t serial;                    // x + grid.x * (y + grid.y * z)
+  const std::byte* shared = nullptr;  // its shared memory, uninitialised when the block begins
 };
 
 // Watches the blocks that one worker thread runs, one block after another.
@@ -81,12 +87,14 @@ class BlockChecker {
   // These threads met at a barrier: what they did before it happened before what they do after it. `whole_block`: all
   // threads that have not exited; else bit i of `warps` says that warp i took part.
   virtual void barrier(bool whole_block, uint32_t warps) = 0;
-  // These lanes met (__syncwarp, shuffles, votes).
+  // These lanes met at bar.warp.sync (__syncwarp). Shuffles and votes do not come here: they order no memory.
   virtual void warp_sync(uint32_t warp, uint32_t lanes) = 0;
   // __threadfence and its relatives, by these lanes.
   virtual void fence(uint32_t warp, uint32_t lanes) = 0;
   // One instruction was executed by these lanes; only called if the checker wants it (Checker::wants_instructions).
   virtual void instruction(uint32_t instruction, uint32_t lanes) = 0;
+  // Some of these lanes took the branch and some did not (or went elsewhere). Called when instruction() is.
+  virtual void divergent_branch(uint32_t instruction, uint32_t lanes) = 0;
   virtual void end() = 0;
 };
 
