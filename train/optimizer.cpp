@@ -50,9 +50,7 @@ void Optimizer::update(const StepState* state) {
       adamw_update(group.values, group.gradients, s.exp_avg, s.exp_avg_sq, state, options_.adamw);
       continue;
     }
-    AdamWRounding rounding;
-    rounding.stochastic = options_.stochastic_rounding;
-    rounding.key = {options_.seed, RandomStream::rounding, static_cast<uint32_t>(i), 0};
+    const Bf16Rounding rounding{options_.stochastic_rounding, options_.seed, static_cast<uint32_t>(i)};
     adamw_update_mixed(group.values, s.master, group.gradients, s.exp_avg, s.exp_avg_sq, state, options_.adamw,
                        rounding);
   }

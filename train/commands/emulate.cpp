@@ -55,7 +55,8 @@ int run_emulate(const EmulateCall& call) {
   if (!kCudaBuild)
     throw std::runtime_error("emulate: this build has no emulated device; build with the CUDA toolkit (VIGOR_CUDA=on)");
   const fs::path program = find_program(call.command.front());
-  if (!fs::is_regular_file(program)) throw std::runtime_error(fmt::format("emulate: {} is not a file", program.string()));
+  if (!fs::is_regular_file(program))
+    throw std::runtime_error(fmt::format("emulate: {} is not a file", program.string()));
   require_runnable(program, emulated_libraries());
   const auto set = [](const char* name, const std::string& value) { setenv(name, value.c_str(), 1); };
   set("VIGOR_EMULATOR_CHECK", call.check);

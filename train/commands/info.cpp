@@ -14,6 +14,7 @@
 #include "models/families.h"
 #include "tensor/simd.h"
 #include "train/commands/common.h"
+#include "train/device_choice.h"
 #include "train/metrics/progress.h"
 
 namespace vigor {
@@ -124,6 +125,31 @@ void print_model(const InfoCall& call, const LanguageModel& model) {
   write_standard_output(text);
 }
 
+// What the CUDA half was compiled for, and whether there is a GPU for it.
+std::string cuda_build_text() {
+  if (!kCudaBuild) return "no (" + cuda_problem() + ")";
+  const std::string problem = cuda_problem();
+  return fmt::format("yes, {}; {}", VIGOR_CUDA_BUILD,
+                     problem.empty() ? cuda_description() : "no GPU to run it on: " + problem);
+}
+
+Json cuda_build_json() {
+  if (!kCudaBuild) return false;
+  const std::string problem = cuda_problem();
+  return {{"build", VIGOR_CUDA_BUILD},
+          {"device", problem.empty() ? Json(cuda_description()) : Json(nullptr)},
+          {"problem", problem.empty() ? Json(nullptr) : Json(problem)}};
+}
+
+std::string emulated_text() {
+  if (!kCudaBuild) return "no";
+  try {
+    return fmt::format("yes (--device emulated, vigor emulate; libraries in {})", emulated_libraries().string());
+  } catch (const std::runtime_error& error) {
+    return fmt::format("no ({})", error.what());
+  }
+}
+
 void print_build(bool json) {
   std::vector<std::string> isas, products;
   for (const Isa isa : {Isa::portable, Isa::neon, Isa::avx2, Isa::avx512})
@@ -133,7 +159,7 @@ void print_build(bool json) {
   if (json) {
     const Json object = {{"version", VIGOR_VERSION},    {"instruction_set", name_of(current_isa())},
                          {"instruction_sets", isas},    {"threads", omp_get_max_threads()},
-                         {"matrix_products", products}, {"cuda", kCudaBuild},
+                         {"matrix_products", products}, {"cuda", cuda_build_json()},
                          {"compiler", kCompiler}};
     write_standard_output(object.dump() + "\n");
     return;
@@ -143,9 +169,10 @@ void print_build(bool json) {
                   "instruction set: {} (this CPU and build have {}; VIGOR_SIMD=NAME chooses)\n"
                   "OpenMP threads: {}\n"
                   "matrix products: {}\n"
-                  "CUDA: {}\n",
+                  "CUDA: {}\n"
+                  "emulated device: {}\n",
                   VIGOR_VERSION, kCompiler, name_of(current_isa()), fmt::join(isas, ", "), omp_get_max_threads(),
-                  fmt::join(products, ", "), kCudaBuild ? "yes" : "no"));
+                  fmt::join(products, ", "), cuda_build_text(), emulated_text()));
 }
 
 int run_info(const InfoCall& call) {
