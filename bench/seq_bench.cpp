@@ -102,7 +102,7 @@ void adamw(benchmark::State& state) {
                v = zeros({kParameters});
   StepState step;
   step.learning_rate = 1e-4f;
-  for (auto _ : state) adamw_update(p, g, m, v, step);
+  for (auto _ : state) adamw_update(p, g, m, v, &step);
   state.SetBytesProcessed(state.iterations() * kParameters * 28);
 }
 BENCHMARK(adamw)->UseRealTime()->Unit(benchmark::kMillisecond);
@@ -110,7 +110,7 @@ BENCHMARK(adamw)->UseRealTime()->Unit(benchmark::kMillisecond);
 void gradient_norm(benchmark::State& state) {
   const Tensor g = full({kParameters}, 1e-3);
   StepState step;
-  for (auto _ : state) global_norm(std::span(&g, 1), 1.0, step);
+  for (auto _ : state) global_norm(std::span(&g, 1), 1.0, &step);
   state.SetBytesProcessed(state.iterations() * kParameters * 4);
 }
 BENCHMARK(gradient_norm)->UseRealTime()->Unit(benchmark::kMillisecond);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "tensor/step_state.h"
 #include "tensor/tensor.h"
 
 namespace vigor {
@@ -11,6 +12,9 @@ struct ForwardContext {
   double dropout = 0;  // probability; 0, the default, outside training
   uint64_t seed = 0;   // of the run; with step and micro_batch it numbers the dropout masks
   uint32_t step = 0;
+  // Where given, in the memory of the model's device: masks are numbered by state->step when they are made, and not by
+  // `step`, so that a step that is captured once draws new ones at each replay.
+  const StepState* state = nullptr;
   uint32_t micro_batch = 0;  // 0.. within an accumulated step
   bool recompute = false;    // keep only the input of each block and run the block again in backward
 };

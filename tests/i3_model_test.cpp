@@ -205,9 +205,8 @@ struct Training {
     model.parameters().complete_gradients();
     state.learning_rate = static_cast<float>(lr);
     const AdamWOptions options;
-    state.bias_correction1 = static_cast<float>(1 - std::pow(options.beta1, state.step + 1));
-    state.bias_correction2 = static_cast<float>(1 - std::pow(options.beta2, state.step + 1));
-    adamw_update(group().values, group().gradients, m, v, state, options);
+    set_bias_corrections(state, options);
+    adamw_update(group().values, group().gradients, m, v, &state, options);
     ++state.step;
     return loss.item<float>();
   }

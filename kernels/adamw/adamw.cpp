@@ -1,39 +1,85 @@
 #include "kernels/adamw/adamw.h"
 
+#include <cmath>
+
 #include "kernels/adamw/adamw_kernels.h"
 #include "tensor/check.h"
 #include "tensor/op_scope.h"
 
 namespace vigor {
+namespace {
 
-void adamw_update(const Tensor& param, const Tensor& grad, const Tensor& m, const Tensor& v, const StepState& state,
+void check_like_param(const char* name, const Tensor& x, Dtype dtype, const Tensor& param) {
+  if (!x.defined() || !(x.shape() == param.shape()) || x.dtype() != dtype || !x.is_contiguous() ||
+      x.device() != param.device())
+    fail("adamw: {} must be contiguous and like param, in {}; got {} (param is {})", name, name_of(dtype),
+         x.defined() ? describe(x) : "an undefined tensor", describe(param));
+}
+
+void check_options(const StepState* state, const AdamWOptions& options) {
+  check(state != nullptr, "adamw: a StepState must be given");
+  check(options.beta1 >= 0 && options.beta1 < 1 && options.beta2 >= 0 && options.beta2 < 1,
+        "adamw: beta1 and beta2 must be in [0, 1); got {} and {}", options.beta1, options.beta2);
+  check(options.eps > 0, "adamw: eps must be above 0; got {}", options.eps);
+}
+
+constexpr double kFlopsPerElement = 14;
+
+}  // namespace
+
+void adamw_update(const Tensor& param, const Tensor& grad, const Tensor& m, const Tensor& v, const StepState* state,
                   const AdamWOptions& options) {
   check(param.defined(), "adamw: param must be a tensor; got an undefined one");
   if ((param.dtype() != Dtype::f32 && param.dtype() != Dtype::f64) || !param.is_contiguous())
     fail("adamw: param must be contiguous, in f32 or f64; got {}", describe(param));
-  const auto check_like_param = [&](const char* name, const Tensor& x) {
-    if (!x.defined() || !(x.shape() == param.shape()) || x.dtype() != param.dtype() || !x.is_contiguous() ||
-        x.device() != param.device())
-      fail("adamw: {} must be contiguous and like param; got {} (param is {})", name,
-           x.defined() ? describe(x) : "an undefined tensor", describe(param));
-  };
-  check_like_param("grad", grad);
-  check_like_param("m", m);
-  check_like_param("v", v);
-  check(options.beta1 >= 0 && options.beta1 < 1 && options.beta2 >= 0 && options.beta2 < 1,
-        "adamw: beta1 and beta2 must be in [0, 1); got {} and {}", options.beta1, options.beta2);
-  check(options.eps > 0, "adamw: eps must be above 0; got {}", options.eps);
-  OpScope scope("adamw", {&param, &grad, &m, &v}, 14.0 * static_cast<double>(param.numel()),
+  check_like_param("grad", grad, param.dtype(), param);
+  check_like_param("m", m, param.dtype(), param);
+  check_like_param("v", v, param.dtype(), param);
+  check_options(state, options);
+  OpScope scope("adamw", {&param, &grad, &m, &v}, kFlopsPerElement * static_cast<double>(param.numel()),
                 7.0 * static_cast<double>(param.nbytes()));
   switch (param.device().kind) {
     case DeviceKind::cpu:
       adamw_cpu(param, grad, m, v, state, options);
       break;
     case DeviceKind::cuda:
-      unsupported_device("adamw", param.device());
+      if constexpr (kCudaBuild) adamw_cuda(param, grad, m, v, state, options);
+      else unsupported_device("adamw", param.device());
+      break;
   }
   for (const Tensor& written : {param, m, v}) written.storage()->bump_version();
   scope.done({&param});
+}
+
+void adamw_update_mixed(const Tensor& param, const Tensor& master, const Tensor& grad, const Tensor& m, const Tensor& v,
+                        const StepState* state, const AdamWOptions& options, const Bf16Rounding& rounding) {
+  check(param.defined(), "adamw: param must be a tensor; got an undefined one");
+  if (param.dtype() != Dtype::bf16 || !param.is_contiguous())
+    fail("adamw: beside a master, param must be contiguous, in bf16; got {}", describe(param));
+  check_like_param("master", master, Dtype::f32, param);
+  check_like_param("grad", grad, Dtype::bf16, param);
+  check_like_param("m", m, Dtype::f32, param);
+  check_like_param("v", v, Dtype::f32, param);
+  check_options(state, options);
+  OpScope scope("adamw", {&param, &master, &grad, &m, &v}, kFlopsPerElement * static_cast<double>(param.numel()),
+                28.0 * static_cast<double>(param.numel()));
+  switch (param.device().kind) {
+    case DeviceKind::cpu:
+      adamw_mixed_cpu(param, master, grad, m, v, state, options, rounding);
+      break;
+    case DeviceKind::cuda:
+      if constexpr (kCudaBuild) adamw_mixed_cuda(param, master, grad, m, v, state, options, rounding);
+      else unsupported_device("adamw", param.device());
+      break;
+  }
+  for (const Tensor& written : {param, master, m, v}) written.storage()->bump_version();
+  scope.done({&param});
+}
+
+void set_bias_corrections(StepState& state, const AdamWOptions& options) {
+  const auto t = static_cast<double>(state.step + 1);
+  state.bias_correction1 = static_cast<float>(1 - std::pow(options.beta1, t));
+  state.bias_correction2 = static_cast<float>(1 - std::pow(options.beta2, t));
 }
 
 }  // namespace vigor

@@ -24,18 +24,7 @@ void adamw(float* p, const float* g, float* m, float* v, int64_t n, const AdamWF
 
 template <class T>
 void update(const TensorView& param, const TensorView& grad, const TensorView& m, const TensorView& v,
-            const StepState& state, const AdamWOptions& o) {
-  // In double as far as possible: 1 - beta2 = 0.001 would keep five digits only if beta2 were rounded first.
-  const double lr = static_cast<double>(state.learning_rate);
-  const AdamWFactors<T> factors{static_cast<T>(state.clip_factor),
-                                static_cast<T>(1 - lr * o.weight_decay),
-                                static_cast<T>(o.beta1),
-                                static_cast<T>(1 - o.beta1),
-                                static_cast<T>(o.beta2),
-                                static_cast<T>(1 - o.beta2),
-                                static_cast<T>(lr / static_cast<double>(state.bias_correction1)),
-                                static_cast<T>(1 / std::sqrt(static_cast<double>(state.bias_correction2))),
-                                static_cast<T>(o.eps)};
+            const AdamWFactors<T>& factors) {
   parallel_blocks(param.numel(), kElementsPerBlock, [&](int64_t begin, int64_t end) {
     adamw(param.as<T>() + begin, grad.as<T>() + begin, m.as<T>() + begin, v.as<T>() + begin, end - begin, factors);
   });
@@ -44,9 +33,28 @@ void update(const TensorView& param, const TensorView& grad, const TensorView& m
 }  // namespace
 
 void adamw_cpu(const TensorView& param, const TensorView& grad, const TensorView& m, const TensorView& v,
-               const StepState& state, const AdamWOptions& options) {
-  if (param.dtype == Dtype::f64) update<double>(param, grad, m, v, state, options);
-  else update<float>(param, grad, m, v, state, options);
+               const StepState* state, const AdamWOptions& options) {
+  if (state->failed_step >= 0) return;
+  if (param.dtype == Dtype::f64) update(param, grad, m, v, adamw_factors<double>(*state, options));
+  else update(param, grad, m, v, adamw_factors<float>(*state, options));
+}
+
+void adamw_mixed_cpu(const TensorView& param, const TensorView& master, const TensorView& grad, const TensorView& m,
+                     const TensorView& v, const StepState* state, const AdamWOptions& options,
+                     const Bf16Rounding& rounding) {
+  if (state->failed_step >= 0) return;
+  const auto factors = adamw_factors<float>(*state, options);
+  const RandomKey key = rounding_key(rounding, *state);
+  bf16* const p = param.as<bf16>();
+  float* const exact = master.as<float>();
+  parallel_blocks(param.numel(), kElementsPerBlock, [&](int64_t begin, int64_t end) {
+    VIGOR_PICK(adamw_mixed)
+    (p + begin, exact + begin, grad.as<bf16>() + begin, m.as<float>() + begin, v.as<float>() + begin, end - begin,
+     factors);
+    if (!rounding.stochastic) return;
+    for (int64_t i = begin; i < end; ++i)
+      p[i].bits = round_stochastically(exact[i], random_bits(key, static_cast<uint64_t>(i)));
+  });
 }
 
 }  // namespace vigor

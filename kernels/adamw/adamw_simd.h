@@ -1,19 +1,15 @@
 #pragma once
+#include "kernels/adamw/adamw_factors.h"
 #include "tensor/simd.h"
 
 namespace vigor {
 
-// What one step multiplies with, the same for all elements.
-template <class T>
-struct AdamWFactors {
-  T clip, decay;  // clip factor; 1 - lr weight_decay
-  T beta1, one_minus_beta1;
-  T beta2, one_minus_beta2;
-  T step_size;          // lr / (1 - beta1^t)
-  T denominator_scale;  // 1 / sqrt(1 - beta2^t)
-  T eps;
-};
-
-VIGOR_PER_ISA(void adamw(float* p, const float* g, float* m, float* v, int64_t n, const AdamWFactors<float>& f);)
+// clang-format off
+VIGOR_PER_ISA(
+    void adamw(float* p, const float* g, float* m, float* v, int64_t n, const AdamWFactors<float>& f);
+    // p is the master; rounded[i] = p[i] to nearest afterwards.
+    void adamw_mixed(bf16* rounded, float* p, const bf16* g, float* m, float* v, int64_t n,
+                     const AdamWFactors<float>& f);)
+// clang-format on
 
 }  // namespace vigor

@@ -5,7 +5,7 @@
 #include "kernels/global_norm/global_norm.h"
 #include "tensor/safetensors.h"
 #include "tensor/simd.h"
-#include "tests/support/testing.h"
+#include "tests/support/against_f64.h"
 
 namespace vigor {
 namespace {
@@ -18,8 +18,7 @@ StepState state_of(int64_t step, double lr, double clip = 1) {
   StepState s;
   s.step = step;
   s.learning_rate = static_cast<float>(lr);
-  s.bias_correction1 = static_cast<float>(1 - std::pow(0.9, static_cast<double>(step + 1)));
-  s.bias_correction2 = static_cast<float>(1 - std::pow(0.999, static_cast<double>(step + 1)));
+  set_bias_corrections(s, {});
   s.clip_factor = static_cast<float>(clip);
   return s;
 }
@@ -28,7 +27,8 @@ TEST(AdamW, FirstStepByHand) {
   // At the first step m / (1 - beta1) is the gradient and sqrt(v / (1 - beta2)) its size: p moves by lr, after decay.
   const Tensor p = full({1}, 2, Dtype::f64), g = full({1}, -4, Dtype::f64);
   const Tensor m = zeros({1}, Dtype::f64), v = zeros({1}, Dtype::f64);
-  adamw_update(p, g, m, v, state_of(0, 0.5, 0.25));
+  const StepState state = state_of(0, 0.5, 0.25);
+  adamw_update(p, g, m, v, &state);
   testing::expect_values(m, {-0.1}, 1e-12);
   testing::expect_values(v, {0.001}, 1e-12);
   testing::expect_values(p, {2 * (1 - 0.5 * 0.01) + 0.5}, 1e-6);  // the bias corrections are f32
@@ -46,10 +46,10 @@ TEST(AdamW, EqualsPyTorchWithClipping) {
     const std::string prefix = fmt::format("step{}.", step + 1);
     const std::vector<Tensor> grads = {file.tensor(prefix + "grad0"), file.tensor(prefix + "grad1")};
     StepState state = state_of(step, 1e-2);
-    global_norm(grads, 1.0, state);
+    global_norm(grads, 1.0, &state);
     EXPECT_NEAR(state.grad_norm, file.tensor("grad_norms").to_vector<float>()[static_cast<size_t>(step)], 1e-5);
     for (size_t i = 0; i < 2; ++i) {
-      adamw_update(p[i], grads[i], m[i], v[i], state);
+      adamw_update(p[i], grads[i], m[i], v[i], &state);
       expect_close(p[i], file.tensor(prefix + fmt::format("p{}", i)), 1e-6, 1e-6);
     }
   }
@@ -73,8 +73,9 @@ TEST(AdamW, FastEqualsF64OnEveryInstructionSet) {
       options.weight_decay = 0.1;
       options.eps = 1e-3;
       for (int64_t step = 4; step < 6; ++step) {
-        adamw_update(fast[0], fast[1], fast[2], fast[3], state_of(step, 0.01, 0.7), options);
-        adamw_update(exact[0], exact[1], exact[2], exact[3], state_of(step, 0.01, 0.7), options);
+        const StepState state = state_of(step, 0.01, 0.7);
+        adamw_update(fast[0], fast[1], fast[2], fast[3], &state, options);
+        adamw_update(exact[0], exact[1], exact[2], exact[3], &state, options);
       }
       for (size_t i = 0; i < 4; ++i) expect_close(fast[i], exact[i], 1e-6, 1e-6);
     }
@@ -84,28 +85,122 @@ TEST(AdamW, FastEqualsF64OnEveryInstructionSet) {
 // Without gradients the moments reach 0 and do not stop at subnormal numbers.
 TEST(AdamW, MomentsDecayToZero) {
   const Tensor p = full({20}, 1), g = zeros({20}), m = full({20}, 1e-35), v = full({20}, 1e-37);
-  for (int64_t step = 1000; step < 1030; ++step) adamw_update(p, g, m, v, state_of(step, 0.1));
+  for (int64_t step = 1000; step < 1030; ++step) {
+    const StepState state = state_of(step, 0.1);
+    adamw_update(p, g, m, v, &state);
+  }
   testing::expect_equal(m, zeros({20}));
   testing::expect_equal(v, zeros({20}));
   testing::expect_values(p, std::vector<double>(20, std::pow(1 - 0.1 * 0.01, 30)), 1e-5);
 }
 
+TEST(AdamW, BiasCorrections) {
+  StepState state;
+  state.step = 1;
+  AdamWOptions options;
+  options.beta1 = 0.5;
+  options.beta2 = 0.9;
+  set_bias_corrections(state, options);
+  EXPECT_FLOAT_EQ(state.bias_correction1, 0.75f);
+  EXPECT_FLOAT_EQ(state.bias_correction2, 0.19f);
+}
+
+TEST(AdamW, DoesNothingAfterAFailedStep) {
+  const Tensor p = random({5}), g = random({5}, Dtype::f32, 1), m = zeros({5}), v = zeros({5}), before = clone(p);
+  StepState state = state_of(3, 0.1);
+  state.failed_step = 2;
+  adamw_update(p, g, m, v, &state);
+  testing::expect_equal(p, before);
+  testing::expect_equal(m, zeros({5}));
+}
+
+// param, master, grad, m, v with an update that differs from step to step.
+struct MixedArena {
+  explicit MixedArena(int64_t n)
+      : master(random({n}, Dtype::f32, 0)),
+        grad(random({n}, Dtype::bf16, 1)),
+        m(random({n}, Dtype::f32, 2)),
+        v(random({n}, Dtype::f32, 3, 0)),
+        param(testing::converted(master, Dtype::bf16)) {}
+  Tensor master, grad, m, v, param;
+};
+
+TEST(AdamW, MixedUpdatesTheMasterAsF32AndRoundsIt) {
+  testing::for_each_isa([] {
+    for (const int64_t n : {1, 3, 17, 33, 40'000}) {
+      MixedArena mixed(n), plain(n);
+      const Tensor grad = testing::converted(plain.grad, Dtype::f32);
+      for (int64_t step = 0; step < 2; ++step) {
+        const StepState state = state_of(step, 0.01, 0.7);
+        adamw_update_mixed(mixed.param, mixed.master, mixed.grad, mixed.m, mixed.v, &state);
+        adamw_update(plain.master, grad, plain.m, plain.v, &state);
+      }
+      testing::expect_equal(mixed.master, plain.master);
+      testing::expect_equal(mixed.m, plain.m);
+      testing::expect_equal(mixed.v, plain.v);
+      testing::expect_equal(mixed.param, testing::converted(plain.master, Dtype::bf16));
+    }
+  });
+}
+
+TEST(AdamW, StochasticRoundingKeepsTheMean) {
+  // 1 + 1/512 lies a quarter of the way from 1 to the next bf16, 1 + 1/128.
+  const int64_t n = 20'000;
+  const Tensor master = full({n}, 1 + 1.0 / 512), param = zeros({n}, Dtype::bf16), grad = zeros({n}, Dtype::bf16);
+  const Tensor m = zeros({n}), v = zeros({n});
+  StepState state;  // learning rate 0
+  const Bf16Rounding rounding{true, 7, 3};
+  const auto rounded = [&](int64_t step) {
+    state.step = step;
+    adamw_update_mixed(param, master, grad, m, v, &state, {}, rounding);
+    return param.to_vector<float>();
+  };
+  const std::vector<float> first = rounded(0);
+  double up = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const float value = first[static_cast<size_t>(i)];
+    EXPECT_TRUE(value == 1 || value == 1 + 1.0f / 128);
+    up += value > 1 ? 1 : 0;
+    // The definition: up where the upper 16 bits of the element's random word are at least 3/4 of their range.
+    const RandomKey key{7, RandomStream::rounding, 3, 0};
+    EXPECT_EQ(value > 1, random_bits(key, static_cast<uint64_t>(i)) >> 16 >= 0xc000u);
+  }
+  EXPECT_NEAR(up / static_cast<double>(n), 0.25, 0.01);  // the standard deviation is 0.003
+  EXPECT_NE(rounded(1), first);
+  EXPECT_EQ(rounded(0), first);
+}
+
+TEST(AdamW, StochasticRoundingKeepsExactAndNonFiniteValues) {
+  const Tensor master = from_values<float>({0, -1.5f, HUGE_VALF, -HUGE_VALF, NAN}, {5});
+  const Tensor param = zeros({5}, Dtype::bf16), grad = zeros({5}, Dtype::bf16), m = zeros({5}), v = zeros({5});
+  const StepState state;
+  adamw_update_mixed(param, master, grad, m, v, &state, {}, {true, 1, 0});
+  testing::expect_equal(param, testing::converted(master, Dtype::bf16));
+}
+
 TEST(AdamW, CountsAsAWrite) {
   const Tensor p = random({5}), g = random({5}), m = zeros({5}), v = zeros({5});
   const uint32_t before = p.storage()->version();
-  adamw_update(p, g, m, v, state_of(0, 0.1));
+  const StepState state = state_of(0, 0.1);
+  adamw_update(p, g, m, v, &state);
   EXPECT_GT(p.storage()->version(), before);
 }
 
 TEST(AdamW, Errors) {
   const Tensor p = random({4}), g = random({5});
-  expect_error([&] { adamw_update(p, g, p, p, {}); }, {"adamw: grad must be contiguous and like param", "[5]", "[4]"});
-  expect_error([&] { adamw_update(p, p, Tensor(), p, {}); }, {"adamw: m must be", "undefined"});
+  const StepState state;
+  expect_error([&] { adamw_update(p, g, p, p, &state); },
+               {"adamw: grad must be contiguous and like param", "[5]", "[4]"});
+  expect_error([&] { adamw_update(p, p, Tensor(), p, &state); }, {"adamw: m must be", "undefined"});
+  expect_error([&] { adamw_update(p, p, p, p, nullptr); }, {"adamw: a StepState must be given"});
   const Tensor half = random({4}, Dtype::bf16);
-  expect_error([&] { adamw_update(half, half, half, half, {}); }, {"adamw: param must be contiguous, in f32", "bf16"});
+  expect_error([&] { adamw_update(half, half, half, half, &state); },
+               {"adamw: param must be contiguous, in f32", "bf16"});
+  expect_error([&] { adamw_update_mixed(p, p, half, p, p, &state); }, {"adamw: beside a master", "bf16", "[4] f32"});
+  expect_error([&] { adamw_update_mixed(half, p, p, p, p, &state); }, {"adamw: grad must be", "in bf16", "[4] f32"});
   AdamWOptions options;
   options.beta2 = 1;
-  expect_error([&] { adamw_update(p, p, p, p, {}, options); }, {"adamw: beta1 and beta2 must be in [0, 1)"});
+  expect_error([&] { adamw_update(p, p, p, p, &state, options); }, {"adamw: beta1 and beta2 must be in [0, 1)"});
 }
 
 }  // namespace

@@ -5,17 +5,17 @@
 namespace vigor {
 namespace {
 
-uint32_t threshold_of(double p) { return static_cast<uint32_t>(p * 0x1p32); }
-
 // ---- the definition, in f64 ----
 void dropout_naive(double* y, const double* x, int64_t begin, int64_t end, double p, const RandomKey& key) {
   for (int64_t i = begin; i < end; ++i)
-    y[i] = random_bits(key, static_cast<uint64_t>(i)) >= threshold_of(p) ? x[i] / (1 - p) : 0.0;
+    y[i] = random_bits(key, static_cast<uint64_t>(i)) >= dropout_threshold(p) ? x[i] / (1 - p) : 0.0;
 }
 
 }  // namespace
 
-void dropout_cpu(const TensorView& y, const TensorView& x, double p, const RandomKey& key) {
+void dropout_cpu(const TensorView& y, const TensorView& x, double p, const RandomKey& given, const StepState* state) {
+  RandomKey key = given;
+  if (state != nullptr) key.step = static_cast<uint32_t>(state->step);
   visit_float(x.dtype, "dropout", [&]<class T>() {
     parallel_blocks(x.numel(), kElementsPerBlock, [&](int64_t begin, int64_t end) {
       if constexpr (std::is_same_v<T, double>) {
@@ -25,7 +25,7 @@ void dropout_cpu(const TensorView& y, const TensorView& x, double p, const Rando
                                     y.as<T>() + begin,
                                     x.as<T>() + begin,
                                     static_cast<uint64_t>(begin),
-                                    threshold_of(p),
+                                    dropout_threshold(p),
                                     static_cast<float>(1 / (1 - p)),
                                     key.seed,
                                     key.step,

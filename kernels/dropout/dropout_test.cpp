@@ -64,6 +64,25 @@ TEST(Dropout, StepsAndLayersDiffer) {
   EXPECT_NE(y, dropout(x, 0.5, other_layer).to_vector<float>());
 }
 
+TEST(Dropout, TakesTheStepFromAStateWhenTheMaskIsMade) {
+  StepState state;
+  state.step = kKey.step;
+  RandomKey key = kKey;
+  key.step = 1000;  // not read
+  for (const Dtype dtype : {Dtype::f64, Dtype::f32}) {
+    const Tensor x = set_requires_grad(full({256}, 1.0, dtype));
+    const Tensor y = dropout(x, 0.5, key, &state);
+    expect_equal(y, dropout(detach(x), 0.5, kKey));
+    backward(std::span(&y, 1), std::span(&x, 1));
+    expect_equal(grad(x), y);  // backward made the same mask again
+  }
+  ++state.step;
+  RandomKey next = kKey;
+  ++next.step;
+  const Tensor x = full({256}, 1.0);
+  expect_equal(dropout(x, 0.5, key, &state), dropout(x, 0.5, next));
+}
+
 TEST(Dropout, ZeroIsTheIdentity) {
   const Tensor x = random({4});
   EXPECT_TRUE(dropout(x, 0, kKey).same_as(x));

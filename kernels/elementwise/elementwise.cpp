@@ -39,7 +39,8 @@ void launch_unary(Unary op, const Tensor& y, const Tensor& x, double s, double t
     case DeviceKind::cpu:
       return unary_forward_cpu(op, y, x, s, t);
     case DeviceKind::cuda:
-      unsupported_device(row_of(op).name, x.device());
+      if constexpr (kCudaBuild) return unary_forward_cuda(op, y, x, s, t);
+      else unsupported_device(row_of(op).name, x.device());
   }
 }
 
@@ -48,7 +49,8 @@ void launch_unary_backward(Unary op, const Tensor& dx, const Tensor& dy, const T
     case DeviceKind::cpu:
       return unary_backward_cpu(op, dx, dy, view_or_none(kept), s, t);
     case DeviceKind::cuda:
-      unsupported_device(row_of(op).backward_name, dy.device());
+      if constexpr (kCudaBuild) return unary_backward_cuda(op, dx, dy, view_or_none(kept), s, t);
+      else unsupported_device(row_of(op).backward_name, dy.device());
   }
 }
 
@@ -57,7 +59,8 @@ void launch_binary(Binary op, const Tensor& y, const TensorView& a, const Tensor
     case DeviceKind::cpu:
       return binary_forward_cpu(op, y, a, b);
     case DeviceKind::cuda:
-      unsupported_device(row_of(op).name, y.device());
+      if constexpr (kCudaBuild) return binary_forward_cuda(op, y, a, b);
+      else unsupported_device(row_of(op).name, y.device());
   }
 }
 
@@ -67,7 +70,8 @@ void launch_binary_backward(Binary op, int input, const Tensor& dx, const Tensor
     case DeviceKind::cpu:
       return binary_backward_cpu(op, input, dx, dy, a, b);
     case DeviceKind::cuda:
-      unsupported_device(row_of(op).backward_name, dy.device());
+      if constexpr (kCudaBuild) return binary_backward_cuda(op, input, dx, dy, a, b);
+      else unsupported_device(row_of(op).backward_name, dy.device());
   }
 }
 

@@ -9,6 +9,10 @@
 //              exp, sqrt, tanh, sigmoid: y;   log, silu, softplus, clamp, number / x: x
 //              mul, div: the inputs that the wanted gradients need
 //
+// CUDA: a thread computes 16 bytes of the result (kernels/map_cuda.cuh), in f32 and bf16. Each input is read and the
+// result written once, the minimum; a broadcast input is read again in every row, from the cache. Gradients of
+// broadcast inputs are written in full and summed in a second pass.
+//
 // Where clamp's input is exactly a limit the gradient passes, as in PyTorch. Inputs may be strided.
 // Errors: std::invalid_argument for sizes that do not broadcast, two dtypes, or a dtype that is not listed above.
 #include "kernels/elementwise/elementwise_table.h"

@@ -1,8 +1,9 @@
 #pragma once
 // The operations that work element by element: one row each. Adding one is adding a row (and test inputs).
 //
-// The formulas are compiled for vectors of f32 (elementwise_simd.cpp) and for f64 numbers (elementwise_cpu.cpp). So
-// functions are those that tensor/simd.h has, and literals are floats that are exact in f64 too.
+// The formulas are compiled for vectors of f32 (elementwise_simd.cpp), for f64 numbers (elementwise_cpu.cpp) and for
+// CUDA (elementwise_rows.cuh). So functions are those that tensor/simd.h has, and literals are floats that are exact in
+// f64 too.
 //   x     the input             y     the result f(x)
 //   s, t  the numbers that the operation is called with
 // The last column says what backward needs besides the gradient of y.

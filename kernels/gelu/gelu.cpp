@@ -22,7 +22,9 @@ struct GeluNode : Node {
         gelu_backward_cpu(dx, dy, x.get(), kind);
         break;
       case DeviceKind::cuda:
-        unsupported_device("gelu_backward", dy.device());
+        if constexpr (kCudaBuild) gelu_backward_cuda(dx, dy, x.get(), kind);
+        else unsupported_device("gelu_backward", dy.device());
+        break;
     }
     b.set(0, dx);
     scope.done({&dx});
@@ -42,7 +44,9 @@ Tensor gelu(const Tensor& x, GeluKind kind) {
       gelu_forward_cpu(y, in, kind);
       break;
     case DeviceKind::cuda:
-      unsupported_device("gelu", x.device());
+      if constexpr (kCudaBuild) gelu_forward_cuda(y, in, kind);
+      else unsupported_device("gelu", x.device());
+      break;
   }
   if (auto node = record<GeluNode>({&x}, kind)) {
     node->x.save(in);

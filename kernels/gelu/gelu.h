@@ -7,8 +7,11 @@
 //         backward   dx = dy ((1 + t) / 2 + x (1 - t^2) u' / 2),   t = tanh u,  u' = sqrt(2 / pi) (1 + 0.134145 x^2)
 //
 //   x, y       [...]  f32, f64 or bf16, any strides; y contiguous
-//   computed   in f32 for f32 and bf16, in f64 for f64
+//   computed   in f32 for f32 and bf16, in f64 for f64 (CPU only)
 //   saved      x: no bytes of its own when x is contiguous
+//
+// CUDA: a thread computes 16 bytes of the result. Forward reads x and writes y, backward reads dy and x and writes dx,
+// each once: 2 and 3 times nbytes of x, the minimum.
 //
 // linear_gelu (kernels/linear) computes the erf form while the matrix product is still in the cache.
 #include "tensor/tensor.h"

@@ -6,9 +6,10 @@
 
 namespace vigor {
 
-void global_norm(std::span<const Tensor> grads, double max_norm, StepState& state) {
+void global_norm(std::span<const Tensor> grads, double max_norm, StepState* state) {
   check(max_norm >= 0, "global_norm: max_norm must be at least 0 (0: no clipping); got {}", max_norm);
   check(!grads.empty(), "global_norm: at least one gradient must be given");
+  check(state != nullptr, "global_norm: a StepState must be given");
   int64_t blocks = 0;
   double nbytes = 0;
   for (size_t i = 0; i < grads.size(); ++i) {
@@ -22,19 +23,29 @@ void global_norm(std::span<const Tensor> grads, double max_norm, StepState& stat
   OpScope scope("global_norm", {&grads[0]}, 0, nbytes);
   const Device device = grads[0].device();
   const Tensor sums = empty({blocks}, Dtype::f64, device);
+  int64_t first = 0;
+  for (const Tensor& g : grads) {
+    const int64_t n = norm_blocks(g.numel());
+    const TensorView part = sliced(sums, 0, first, first + n, 1, "global_norm");
+    switch (device.kind) {
+      case DeviceKind::cpu:
+        block_squares_cpu(part, g);
+        break;
+      case DeviceKind::cuda:
+        if constexpr (kCudaBuild) block_squares_cuda(part, g);
+        else unsupported_device("global_norm", device);
+        break;
+    }
+    first += n;
+  }
   switch (device.kind) {
-    case DeviceKind::cpu: {
-      int64_t first = 0;
-      for (const Tensor& g : grads) {
-        const int64_t n = norm_blocks(g.numel());
-        block_squares_cpu(sliced(sums, 0, first, first + n, 1, "global_norm"), g);
-        first += n;
-      }
+    case DeviceKind::cpu:
       write_norm_cpu(state, sums, max_norm);
       break;
-    }
     case DeviceKind::cuda:
-      unsupported_device("global_norm", device);
+      if constexpr (kCudaBuild) write_norm_cuda(state, sums, max_norm);
+      else unsupported_device("global_norm", device);
+      break;
   }
   scope.done({});
 }

@@ -1,6 +1,3 @@
-#include <algorithm>
-#include <cmath>
-
 #include "kernels/global_norm/global_norm_kernels.h"
 #include "kernels/global_norm/global_norm_simd.h"
 #include "kernels/parallel.h"
@@ -31,12 +28,10 @@ void block_squares_cpu(const TensorView& sums, const TensorView& x) {
   });
 }
 
-void write_norm_cpu(StepState& state, const TensorView& sums, double max_norm) {
+void write_norm_cpu(StepState* state, const TensorView& sums, double max_norm) {
   double sum = 0;
   for (int64_t i = 0; i < sums.numel(); ++i) sum += sums.as<double>()[i];
-  const double norm = std::sqrt(sum);
-  state.grad_norm = static_cast<float>(norm);
-  state.clip_factor = max_norm > 0 ? static_cast<float>(std::min(1.0, max_norm / (norm + 1e-6))) : 1.0f;
+  write_norm(*state, sum, max_norm);
 }
 
 }  // namespace vigor

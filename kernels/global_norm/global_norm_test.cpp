@@ -13,7 +13,7 @@ using testing::random;
 
 StepState norm_of(const std::vector<Tensor>& grads, double max_norm) {
   StepState state;
-  global_norm(grads, max_norm, state);
+  global_norm(grads, max_norm, &state);
   return state;
 }
 
@@ -52,12 +52,27 @@ TEST(GlobalNorm, NonFiniteGradientsShow) {
   }
 }
 
+TEST(GlobalNorm, KeepsTheFirstStepThatFailed) {
+  const Tensor good = random({5}), bad = full({5}, HUGE_VAL);
+  StepState state;
+  for (const int64_t step : {6, 7, 8, 9}) {
+    state.step = step;
+    global_norm(std::span(step == 7 || step == 8 ? &bad : &good, 1), 1.0, &state);
+    EXPECT_EQ(state.failed_step, step == 6 ? -1 : 7);
+  }
+  EXPECT_TRUE(std::isfinite(state.grad_norm));
+}
+
+TEST(GlobalNorm, SumsOverDtypes) {
+  EXPECT_FLOAT_EQ(norm_of({full({1}, 3), full({4}, 2, Dtype::bf16), full({0}, 1)}, 0).grad_norm, 5);
+}
+
 TEST(GlobalNorm, Errors) {
   StepState state;
-  expect_error([&] { global_norm({}, 1, state); }, {"global_norm: at least one gradient"});
+  expect_error([&] { global_norm({}, 1, &state); }, {"global_norm: at least one gradient"});
   const std::vector<Tensor> grads = {random({3}), testing::with_gaps(random({3, 2}))};
-  expect_error([&] { global_norm(grads, 1, state); }, {"global_norm: gradients must be contiguous", "1 is [3,2] f32"});
-  expect_error([&] { global_norm(grads, -1, state); }, {"global_norm: max_norm must be at least 0", "-1"});
+  expect_error([&] { global_norm(grads, 1, &state); }, {"global_norm: gradients must be contiguous", "1 is [3,2] f32"});
+  expect_error([&] { global_norm(grads, -1, &state); }, {"global_norm: max_norm must be at least 0", "-1"});
 }
 
 }  // namespace

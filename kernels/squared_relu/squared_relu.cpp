@@ -22,7 +22,9 @@ struct SquaredReluNode : Node {
         squared_relu_backward_cpu(dx, dy, x.get());
         break;
       case DeviceKind::cuda:
-        unsupported_device("squared_relu_backward", dy.device());
+        if constexpr (kCudaBuild) squared_relu_backward_cuda(dx, dy, x.get());
+        else unsupported_device("squared_relu_backward", dy.device());
+        break;
     }
     b.set(0, dx);  // dx = 2 max(x, 0) dy
     scope.done({&dx});
@@ -41,7 +43,9 @@ Tensor squared_relu(const Tensor& any_x) {
       squared_relu_forward_cpu(y, x);
       break;
     case DeviceKind::cuda:
-      unsupported_device("squared_relu", x.device());
+      if constexpr (kCudaBuild) squared_relu_forward_cuda(y, x);
+      else unsupported_device("squared_relu", x.device());
+      break;
   }
   if (auto node = record<SquaredReluNode>({&any_x})) {
     node->x.save(x);

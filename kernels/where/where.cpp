@@ -18,7 +18,10 @@ Tensor chosen(const char* op, const Tensor& mask, const Tensor& a, const Tensor&
       where_cpu(y, expanded(mask, sizes, op), expanded(a, sizes, op), expanded(b, sizes, op));
       break;
     case DeviceKind::cuda:
-      unsupported_device(op, a.device());
+      if constexpr (kCudaBuild)
+        where_cuda(y, expanded(mask, sizes, op), expanded(a, sizes, op), expanded(b, sizes, op));
+      else unsupported_device(op, a.device());
+      break;
   }
   scope.done({&y});
   return y;

@@ -8,6 +8,9 @@
 //                 the mask of masked_fill must fit into x's sizes
 //   a, b, x, y    any dtype, a and b the same; any strides
 //   saved         the mask
+//   CUDA          a thread chooses 16 bytes of the result (kernels/map_cuda.cuh). Mask and both choices are read and y
+//   is
+//                 written once; what was broadcast is read again from the cache
 //
 // Errors: std::invalid_argument for a mask that is not u8, two dtypes, sizes that do not broadcast.
 #include "tensor/tensor.h"
