@@ -107,6 +107,8 @@ class Checker {
   // The host (memcpy, memset, a module's initial values) wrote or read device memory.
   virtual void host_wrote(uint64_t address, uint64_t bytes) = 0;
   virtual void host_read(uint64_t address, uint64_t bytes) = 0;
+  // A copy from device memory to device memory: bytes that nobody wrote stay unwritten.
+  virtual void copied(uint64_t to, uint64_t from, uint64_t bytes) = 0;
 
   virtual bool wants_instructions() const = 0;
   virtual void launch_begin(const LaunchInfo& launch, const InstructionSources& sources) = 0;

@@ -15,7 +15,8 @@ struct ErrorText {
 };
 
 // The texts are the library's own: programs and their tests print and compare them.
-#define ROW(code, text) {code, #code, text}
+#define ROW(code, text) \
+  { code, #code, text }
 constexpr ErrorText kErrors[] = {
     // clang-format off
     ROW(cudaSuccess, "no error"),
@@ -156,7 +157,8 @@ constexpr ErrorText kErrors[] = {
 #undef ROW
 
 const ErrorText* find(cudaError_t code) {
-  const auto* row = std::find_if(std::begin(kErrors), std::end(kErrors), [&](const ErrorText& e) { return e.code == code; });
+  const auto* row =
+      std::find_if(std::begin(kErrors), std::end(kErrors), [&](const ErrorText& e) { return e.code == code; });
   return row == std::end(kErrors) ? nullptr : row;
 }
 

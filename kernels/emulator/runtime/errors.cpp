@@ -1,6 +1,10 @@
 #include "kernels/emulator/runtime/errors.h"
 
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "kernels/emulator/runtime/streams.h"
 
 namespace vigor::emulator {
 namespace {
@@ -8,6 +12,34 @@ namespace {
 thread_local cudaError_t last_error = cudaSuccess;
 thread_local bool host_function_runs = false;
 cudaError_t sticky = cudaSuccess;
+
+cudaError_t code_of(FaultKind kind) {
+  switch (kind) {
+    case FaultKind::invalid_configuration:
+      return cudaErrorInvalidConfiguration;
+    case FaultKind::invalid_value:
+      return cudaErrorInvalidValue;
+    case FaultKind::out_of_resources:
+      return cudaErrorLaunchOutOfResources;
+    case FaultKind::out_of_memory:
+      return cudaErrorMemoryAllocation;
+    case FaultKind::invalid_ptx:
+      return cudaErrorInvalidPtx;
+    case FaultKind::unknown_symbol:
+      return cudaErrorInvalidDeviceFunction;
+    case FaultKind::illegal_address:
+      return cudaErrorIllegalAddress;
+    case FaultKind::misaligned_address:
+      return cudaErrorMisalignedAddress;
+    case FaultKind::illegal_instruction:
+      return cudaErrorIllegalInstruction;
+    case FaultKind::launch_failure:
+      return cudaErrorLaunchFailure;
+    case FaultKind::device_assert:
+      return cudaErrorAssert;
+  }
+  return cudaErrorUnknown;
+}
 
 }  // namespace
 
@@ -50,6 +82,16 @@ void print_line(const std::string& line) {
 cudaError_t report(const CudaFailure& failure) {
   if (!failure.explanation.empty()) print_line(failure.explanation);
   return failure.code;
+}
+
+cudaError_t report(const Fault& fault) {
+  print_line(fault.what());
+  if (!is_sticky(fault.kind())) return code_of(fault.kind());
+  const char* on_error = std::getenv("VIGOR_EMULATOR_ON_ERROR");
+  if (on_error != nullptr && std::strcmp(on_error, "abort") == 0) std::abort();
+  stream_table().drop_queued_work();
+  sticky = code_of(fault.kind());
+  return sticky;
 }
 
 }  // namespace vigor::emulator
