@@ -38,13 +38,16 @@ struct LinearNode : Node {
     const Tensor dx = b.needs(0) ? empty(input_shape, x.get().dtype(), dy.device()) : Tensor();
     const Backward::Target dweight = wanted_target(b, 1, w.shape(), w.dtype(), dy.device());
     const Backward::Target dbias = wanted_target(b, 2, {w.size(0)}, dy.dtype(), dy.device());
+    const TensorView dx_rows = dx ? rows_of(dx) : TensorView();
     switch (dy.device().kind) {
       case DeviceKind::cpu:
-        linear_backward_cpu(dx ? rows_of(dx) : TensorView(), gradient_view(dweight), gradient_view(dbias), dy, x.get(),
-                            w);
+        linear_backward_cpu(dx_rows, gradient_view(dweight), gradient_view(dbias), dy, x.get(), w);
         break;
       case DeviceKind::cuda:
-        unsupported_device(op, dy.device());
+        if constexpr (kCudaBuild)
+          linear_backward_cuda(dx_rows, gradient_view(dweight), gradient_view(dbias), dy, x.get(), w);
+        else unsupported_device(op, dy.device());
+        break;
     }
     if (dx) b.set(0, dx);
     set_gradient(b, 1, dweight);
@@ -67,7 +70,9 @@ struct LinearGeluNode : LinearNode {
         gelu_backward_cpu(dpre, dy, pre.get(), GeluKind::erf);
         break;
       case DeviceKind::cuda:
-        unsupported_device("linear_gelu_backward", dy.device());
+        if constexpr (kCudaBuild) gelu_backward_cuda(dpre, dy, pre.get(), GeluKind::erf);
+        else unsupported_device("linear_gelu_backward", dy.device());
+        break;
     }
     linear_backward(b, as_matrix(dpre), "linear_gelu_backward");
   }
@@ -103,7 +108,9 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
       linear_forward_cpu(rows_of(y), rows, w, view_or_none(b));
       break;
     case DeviceKind::cuda:
-      unsupported_device("linear", x.device());
+      if constexpr (kCudaBuild) linear_forward_cuda(rows_of(y), rows, w, view_or_none(b));
+      else unsupported_device("linear", x.device());
+      break;
   }
   if (auto node = record<LinearNode>({&x, &weight, &bias})) {
     node->x.save(rows);
@@ -128,7 +135,9 @@ Tensor linear_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias) {
       linear_gelu_forward_cpu(rows_of(y), rows_of(pre), rows, w, b);
       break;
     case DeviceKind::cuda:
-      unsupported_device("linear_gelu", x.device());
+      if constexpr (kCudaBuild) linear_gelu_forward_cuda(rows_of(y), rows_of(pre), rows, w, b);
+      else unsupported_device("linear_gelu", x.device());
+      break;
   }
   if (auto node = record<LinearGeluNode>({&x, &weight, &bias})) {
     node->x.save(rows);

@@ -15,6 +15,10 @@
 //
 // Bias and GELU are applied while the product is in the cache (kernels/gemm): y needs no pass of its own. In backward,
 // dweight and dbias are added straight into the gradient buffer of the parameter.
+//
+// CUDA     cuBLASLt with the bias in its epilogue; dbias comes out of the product for dweight where that overwrites
+//          (BGRADB), else from a sum over columns. GELU is a pass of its own over pre, 2 elements of memory traffic for
+//          each of y: the library's epilogue is the tanh form. f32 or bf16; mixing them runs on slower kernels of ours.
 #include "tensor/tensor.h"
 
 namespace vigor {

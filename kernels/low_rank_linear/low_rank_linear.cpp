@@ -12,6 +12,12 @@ double flops_of(int64_t rows, const Tensor& lora_a, const Tensor& lora_b) {
   return 2.0 * static_cast<double>(rows) * static_cast<double>(lora_a.numel() + lora_b.numel());
 }
 
+// h is an activation: bf16 beside bf16 on both sides, which is what lets tensor cores compute both products.
+Dtype dtype_of_h(const Tensor& x, const Tensor& lora_a, const Tensor& lora_b) {
+  const bool all_bf16 = x.dtype() == Dtype::bf16 && lora_a.dtype() == Dtype::bf16 && lora_b.dtype() == Dtype::bf16;
+  return all_bf16 ? Dtype::bf16 : x.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32;
+}
+
 struct LowRankLinearNode : Node {
   LowRankLinearNode() : Node("low_rank_linear") {}
   SavedTensor x{this, "x"}, h{this, "h"}, lora_a{this, "lora_a"}, lora_b{this, "lora_b"};  // x [rows,in], h [rows,r]
@@ -28,14 +34,20 @@ struct LowRankLinearNode : Node {
     const Backward::Target da = wanted_target(b, 1, a_factor.shape(), a_factor.dtype(), dy.device());
     const Backward::Target db = wanted_target(b, 2, b_factor.shape(), b_factor.dtype(), dy.device());
     const Backward::Target dbias = wanted_target(b, 3, {a_factor.size(0)}, dy.dtype(), dy.device());
+    const TensorView dx_rows = dx ? as_matrix(dx).view() : TensorView();
     switch (dy.device().kind) {
       case DeviceKind::cpu:
         linear_backward_cpu(view_or_none(dh), gradient_view(da), gradient_view(dbias), dy, h.get(), a_factor);
-        if (wants_dh)
-          linear_backward_cpu(dx ? as_matrix(dx).view() : TensorView(), gradient_view(db), {}, dh, x.get(), b_factor);
+        if (wants_dh) linear_backward_cpu(dx_rows, gradient_view(db), {}, dh, x.get(), b_factor);
         break;
       case DeviceKind::cuda:
-        unsupported_device("low_rank_linear_backward", dy.device());
+        if constexpr (kCudaBuild) {
+          linear_backward_cuda(view_or_none(dh), gradient_view(da), gradient_view(dbias), dy, h.get(), a_factor);
+          if (wants_dh) linear_backward_cuda(dx_rows, gradient_view(db), {}, dh, x.get(), b_factor);
+        } else {
+          unsupported_device("low_rank_linear_backward", dy.device());
+        }
+        break;
     }
     if (dx) b.set(0, dx);
     set_gradient(b, 1, da);
@@ -70,8 +82,7 @@ Tensor low_rank_linear(const Tensor& x, const Tensor& lora_a, const Tensor& lora
   check_arguments(x, lora_a, lora_b, bias);
   const Tensor rows = as_matrix(x), a = as_matrix(lora_a), b = as_matrix(lora_b), offset = contiguous_values(bias);
   OpScope scope("low_rank_linear", {&x, &lora_a, &lora_b, &bias}, flops_of(rows.size(0), lora_a, lora_b));
-  const Dtype wide = x.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32;
-  const Tensor h = empty({rows.size(0), lora_b.size(0)}, wide, x.device());
+  const Tensor h = empty({rows.size(0), lora_b.size(0)}, dtype_of_h(x, lora_a, lora_b), x.device());
   Shape sizes = x.shape();
   sizes[sizes.rank() - 1] = lora_a.size(0);
   const Tensor y = empty(sizes, x.dtype(), x.device());
@@ -81,7 +92,13 @@ Tensor low_rank_linear(const Tensor& x, const Tensor& lora_a, const Tensor& lora
       linear_forward_cpu(as_matrix(y), h, a, view_or_none(offset));
       break;
     case DeviceKind::cuda:
-      unsupported_device("low_rank_linear", x.device());
+      if constexpr (kCudaBuild) {
+        linear_forward_cuda(h, rows, b, {});
+        linear_forward_cuda(as_matrix(y), h, a, view_or_none(offset));
+      } else {
+        unsupported_device("low_rank_linear", x.device());
+      }
+      break;
   }
   if (auto node = record<LowRankLinearNode>({&x, &lora_a, &lora_b, &bias})) {
     node->x.save(rows);

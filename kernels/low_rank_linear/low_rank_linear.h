@@ -12,8 +12,10 @@
 //   lora_b   [r,in]    likewise
 //   bias     [out]     the dtype of x, or undefined
 //   y        [..,out]  the dtype of x, contiguous
-//   sums     f32 (f64 for f64); h stays in that type
-//   saved    x, lora_a, lora_b (no bytes of their own), h: rows * r * 4 (8 for f64)
+//   sums     f32 (f64 for f64); h stays in that type, unless x and both factors are bf16: then it is bf16 too
+//   saved    x, lora_a, lora_b (no bytes of their own), h: rows * r elements
+//
+// CUDA       two products of cuBLASLt each way, as in kernels/linear
 #include "tensor/tensor.h"
 
 namespace vigor {

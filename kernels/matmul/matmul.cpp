@@ -29,12 +29,15 @@ Shape in_batch(const Shape& batch, const Tensor& x) {
 // y (+)= a b
 void launch(const char* op, const Tensor& y, const Tensor& a, const Tensor& b, bool accumulate) {
   const Tensor u = is_matrix_layout(a) ? a : clone(a), v = is_matrix_layout(b) ? b : clone(b);
+  const TensorView a_view = expanded(u, in_batch(y.shape(), u), op), b_view = expanded(v, in_batch(y.shape(), v), op);
   switch (y.device().kind) {
     case DeviceKind::cpu:
-      return matmul_cpu(y, expanded(u, in_batch(y.shape(), u), op), expanded(v, in_batch(y.shape(), v), op),
-                        accumulate);
+      matmul_cpu(y, a_view, b_view, accumulate);
+      break;
     case DeviceKind::cuda:
-      unsupported_device(op, y.device());
+      if constexpr (kCudaBuild) matmul_cuda(y, a_view, b_view, accumulate);
+      else unsupported_device(op, y.device());
+      break;
   }
 }
 

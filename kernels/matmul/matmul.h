@@ -11,6 +11,7 @@
 //
 // Any strides: transposed and sliced matrices go to the product as they are; only a matrix without unit stride in
 // either dimension is copied first. A batch times one matrix is a single product with B*M rows, and so is its gradient.
+// CUDA         cuBLASLt (kernels/gemm/gemm_cuda.h), matrices of a batch at even distances in one call; f32 and bf16.
 // Errors: std::invalid_argument for sizes that do not fit, fewer than two dimensions, two dtypes.
 #include "tensor/tensor.h"
 

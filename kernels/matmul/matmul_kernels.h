@@ -10,5 +10,6 @@ bool is_matrix_layout(const TensorView& x);
 // y = a b, or y += a b. y [.., M, N] is contiguous; a [.., M, K] and b [.., K, N] have y's leading sizes (stride 0
 // where they were expanded) and a matrix layout.
 void matmul_cpu(const TensorView& y, const TensorView& a, const TensorView& b, bool accumulate);
+void matmul_cuda(const TensorView& y, const TensorView& a, const TensorView& b, bool accumulate);
 
 }  // namespace vigor

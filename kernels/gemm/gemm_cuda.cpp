@@ -1,0 +1,144 @@
+#include "kernels/gemm/gemm_cuda.h"
+
+#include "kernels/gemm/cublaslt_cuda.h"
+#include "kernels/gemm/gemm_own_cuda.h"
+#include "kernels/kernel_version.h"
+#include "tensor/check.h"
+#include "tensor/primitives_cuda.h"
+
+namespace vigor {
+namespace {
+
+thread_local bool tf32_allowed = false;
+
+// A batch of products as gemm.h describes one.
+struct Product {
+  int64_t count, m, n, k;
+  const GemmInput &a, &b;
+  const GemmOutput& c;
+  int64_t stride_a, stride_b, stride_c;
+  bool accumulates() const { return c.accumulate == Accumulate::yes; }
+};
+
+bool is_computed_on_cuda(Dtype dtype) { return dtype == Dtype::f32 || dtype == Dtype::bf16; }
+
+void check_dtypes(const Product& p) {
+  if (!is_computed_on_cuda(p.a.dtype) || !is_computed_on_cuda(p.b.dtype) || !is_computed_on_cuda(p.c.dtype))
+    fail("gemm: on CUDA A, B and C must each be f32 or bf16; got {}, {} and {}", name_of(p.a.dtype), name_of(p.b.dtype),
+         name_of(p.c.dtype));
+}
+
+bool library_has_types(const Product& p) {
+  return p.a.dtype == p.b.dtype && (p.a.dtype == Dtype::bf16 || p.c.dtype == Dtype::f32);
+}
+
+bool library_product(const Product& p, LtEpilogue epilogue, void* vector) {
+  LtProblem problem{};
+  problem.count = p.count;
+  problem.m = p.m;
+  problem.n = p.n;
+  problem.k = p.k;
+  problem.in = p.a.dtype;
+  problem.out = p.c.dtype;
+  problem.transpose_a = p.a.transpose;
+  problem.transpose_b = p.b.transpose;
+  problem.lda = p.a.ld;
+  problem.ldb = p.b.ld;
+  problem.ldc = p.c.ld;
+  problem.stride_a = p.stride_a;
+  problem.stride_b = p.stride_b;
+  problem.stride_c = p.stride_c;
+  problem.epilogue = epilogue;
+  problem.tf32 = tf32_allowed;
+  problem.alignment_a = lt_alignment(p.a.data);
+  problem.alignment_b = lt_alignment(p.b.data);
+  problem.alignment_c = lt_alignment(p.c.data);
+  problem.alignment_vector = epilogue == LtEpilogue::none ? 16 : lt_alignment(vector);
+  return cublaslt_gemm(problem, {p.a.data, p.b.data, p.c.data, vector}, p.accumulates());
+}
+
+void own_product(int version, const Product& p) {
+  const bool at = p.a.transpose == Transpose::yes, bt = p.b.transpose == Transpose::yes;
+  OwnGemm g{};
+  g.count = p.count;
+  g.m = p.m;
+  g.n = p.n;
+  g.k = p.k;
+  g.a = p.a.data;
+  g.b = p.b.data;
+  g.c = p.c.data;
+  g.a_dtype = p.a.dtype;
+  g.b_dtype = p.b.dtype;
+  g.c_dtype = p.c.dtype;
+  g.a_row = at ? 1 : p.a.ld;
+  g.a_column = at ? p.a.ld : 1;
+  g.b_row = bt ? 1 : p.b.ld;
+  g.b_column = bt ? p.b.ld : 1;
+  g.ldc = p.c.ld;
+  g.a_batch = p.stride_a;
+  g.b_batch = p.stride_b;
+  g.c_batch = p.stride_c;
+  g.accumulate = p.accumulates();
+  gemm_own_cuda(version, g);
+}
+
+// What is still to be done of an epilogue, after as much of it as possible ran inside the product.
+struct Remaining {
+  bool bias, row_sums;
+};
+
+Remaining multiply(const Product& p, const GemmCudaEpilogue& e) {
+  const Remaining all{e.bias != nullptr, e.row_sums.has_value()};
+  const int version = kernel_version("gemm", kGemmCudaVersions);
+  if (version == kGemmCudaVersions && library_has_types(p)) {
+    // The library overwrites the row sums, and writes them in the type of C.
+    const bool sums = all.row_sums && e.row_sums->accumulate == Accumulate::no && e.row_sums->dtype == p.c.dtype;
+    if (all.bias && library_product(p, LtEpilogue::bias, const_cast<void*>(e.bias))) return {false, all.row_sums};
+    if (sums && library_product(p, LtEpilogue::row_sums, e.row_sums->data)) return {all.bias, false};
+    if (library_product(p, LtEpilogue::none, nullptr)) return all;
+  }
+  own_product(version, p);
+  return all;
+}
+
+void fill_with_zeros(const Product& p) {
+  fill_cuda({p.c.data, {p.count, p.m, p.n}, {p.stride_c, p.c.ld, 1}, p.c.dtype, kCuda}, 0);
+}
+
+void run(const Product& p, const GemmCudaEpilogue& e) {
+  check_dtypes(p);
+  Remaining rest{e.bias != nullptr, e.row_sums.has_value()};
+  if (p.count > 0 && p.m > 0 && p.n > 0) {
+    if (p.k > 0) rest = multiply(p, e);
+    else if (!p.accumulates()) fill_with_zeros(p);
+    if (rest.bias) add_bias_cuda(p.m, p.n, p.c, e.bias);
+  }
+  // op(A)'s rows are the columns of A as it is stored, [K,M].
+  if (rest.row_sums) column_sum_cuda(p.k, p.m, {p.a.data, p.a.dtype, p.a.ld}, *e.row_sums);
+}
+
+}  // namespace
+
+void gemm_cuda(int64_t m, int64_t n, int64_t k, const GemmInput& a, const GemmInput& b, const GemmOutput& c,
+               const GemmCudaEpilogue& epilogue) {
+  run({1, m, n, k, a, b, c, 0, 0, 0}, epilogue);
+}
+
+void gemm_batched_cuda(int64_t count, int64_t m, int64_t n, int64_t k, const GemmInput& a, int64_t stride_a,
+                       const GemmInput& b, int64_t stride_b, const GemmOutput& c, int64_t stride_c) {
+  run({count, m, n, k, a, b, c, stride_a, stride_b, stride_c}, {});
+}
+
+void column_sum_cuda(int64_t m, int64_t n, const GemmInput& x, const GemmOutput& out) {
+  if (!is_computed_on_cuda(x.dtype) || !is_computed_on_cuda(out.dtype))
+    fail("column_sum: on CUDA x and the sums must each be f32 or bf16; got {} into {}", name_of(x.dtype),
+         name_of(out.dtype));
+  if (n == 0) return;
+  const GemmWorkspace scratch = gemm_workspace();
+  column_sum_with_scratch_cuda(m, n, x, out, static_cast<float*>(scratch.data), static_cast<int64_t>(scratch.nbytes));
+}
+
+CudaTf32Scope::CudaTf32Scope() : outer_(tf32_allowed) { tf32_allowed = true; }
+CudaTf32Scope::~CudaTf32Scope() { tf32_allowed = outer_; }
+
+}  // namespace vigor
