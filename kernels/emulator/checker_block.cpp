@@ -1,0 +1,368 @@
+#include "kernels/emulator/checker_block.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace vigor::emulator {
+namespace {
+
+bool writes(AccessKind kind) { return kind != AccessKind::read && kind != AccessKind::async_read; }
+bool reads(AccessKind kind) {
+  return kind == AccessKind::read || kind == AccessKind::async_read || kind == AccessKind::atomic;
+}
+bool is_strong(const Access& access) { return access.kind == AccessKind::atomic || access.is_volatile; }
+
+template <class F>
+void for_lanes(uint32_t lanes, F&& f) {
+  for (; lanes != 0; lanes &= lanes - 1) f(static_cast<uint32_t>(std::countr_zero(lanes)));
+}
+
+}  // namespace
+
+MemoryBlockChecker::MemoryBlockChecker(MemoryChecker& checker, const LaunchInfo& launch,
+                                       const InstructionSources& sources, bool checking)
+    : checker_(checker),
+      launch_(launch),
+      sources_(sources),
+      checking_(checking),
+      counting_(checker.wants_instructions()),
+      threads_(static_cast<uint32_t>(launch.block.count())) {
+  if (counting_) counts_.resize(launch.instruction_count);
+  if (!checking_) return;
+  shared_accesses_ = ShadowMemory(launch.shared_bytes);
+  shared_written_ = ByteFlags(launch.shared_bytes);
+  shared_in_flight_ = ByteFlags(launch.shared_bytes);
+  local_written_ = ByteFlags(uint64_t{threads_} * launch.local_bytes);
+  last_range_.resize(launch.instruction_count);
+  releases_.resize(launch.instruction_count);
+}
+
+MemoryBlockChecker::~MemoryBlockChecker() {
+  if (counting_) checker_.counters().add(launch_.kernel, counts_);
+}
+
+void MemoryBlockChecker::begin(const BlockInfo& block) {
+  block_ = block;
+  if (!checking_) return;
+  ++block_count_;
+  clocks_.begin(block, (threads_ + 31) / 32);
+  shared_arena_.reset();
+  shared_written_.clear(0, shared_written_.bytes());
+  if (copies_in_flight_ > 0) shared_in_flight_.clear(0, shared_in_flight_.bytes());
+  copies_in_flight_ = 0;
+  if (local_touched_) local_written_.clear(0, local_written_.bytes());
+  local_touched_ = false;
+}
+
+void MemoryBlockChecker::barrier(bool whole_block, uint32_t warps) {
+  if (checking_) clocks_.barrier(whole_block, warps);
+}
+
+void MemoryBlockChecker::warp_sync(uint32_t warp, uint32_t lanes) {
+  if (!checking_) return;
+  const uint32_t rest = threads_ - 32 * warp;
+  clocks_.warp_sync(warp, lanes, rest >= 32 ? ~0u : (1u << rest) - 1);
+}
+
+void MemoryBlockChecker::fence(uint32_t warp, uint32_t) {
+  if (checking_) clocks_.fence(warp);
+}
+
+void MemoryBlockChecker::instruction(uint32_t instruction, uint32_t lanes) {
+  Counts& counts = counts_[instruction];
+  ++counts.warp_instructions;
+  counts.lane_instructions += static_cast<uint64_t>(std::popcount(lanes));
+}
+
+void MemoryBlockChecker::divergent_branch(uint32_t instruction, uint32_t) { ++counts_[instruction].branches_divergent; }
+
+void MemoryBlockChecker::access(const Access& access) {
+  if (counting_) count_access(access, counts_[access.instruction]);
+  if (!checking_ || access.lanes == 0) return;
+  if (access.space == Space::local) check_local(access);
+  if (access.space == Space::global || access.space == Space::shared) check_shared_or_global(access);
+}
+
+void MemoryBlockChecker::check_local(const Access& access) {
+  local_touched_ = true;
+  for_lanes(access.lanes, [&](uint32_t lane) {
+    const uint64_t thread = uint64_t{32} * access.warp + lane;
+    const uint64_t at = thread * launch_.local_bytes + access.addresses[lane];
+    if (writes(access.kind)) {
+      local_written_.set(at, access.bytes);
+    } else if (!local_written_.all(at, access.bytes)) {
+      const uint64_t byte = local_written_.find(false, at, access.bytes) - at;
+      report(FaultKind::launch_failure, "uninitialised read of local memory", access, lane,
+             access.addresses[lane] + byte);
+    }
+  });
+}
+
+// The allocation of a lane's address. An instruction mostly stays in one.
+RangeShadow* MemoryBlockChecker::range_of(const Access& access, uint32_t lane) {
+  RangeShadow*& last = last_range_[access.instruction];
+  if (last && last->range.contains(access.addresses[lane], access.bytes)) return last;
+  return last = checker_.find(access.addresses[lane]);
+}
+
+void MemoryBlockChecker::check_shared_or_global(const Access& access) {
+  if (is_strong(access)) synchronise_by_memory(access);
+  start_ = clocks_.start();
+  ordered_age_ = clocks_.floor(access.warp) - start_;
+  uint32_t lanes = writes(access.kind) ? distinct_lanes(access) : access.lanes;
+  const bool in_global = access.space == Space::global;
+  while (lanes != 0) {
+    Run run{};
+    run.lane = static_cast<uint32_t>(std::countr_zero(lanes));
+    run.address = access.addresses[run.lane];
+    run.range = in_global ? range_of(access, run.lane) : nullptr;
+    if (in_global && !run.range) {  // memory that came to be behind the checker's back
+      lanes &= lanes - 1;
+      continue;
+    }
+    const uint64_t end = in_global ? run.range->range.end : launch_.shared_bytes;
+    const auto follows = [&](uint32_t lane, uint64_t address) {
+      return lane < 32 && (lanes >> lane & 1) != 0 && access.addresses[lane] == address &&
+             address + access.bytes <= end;
+    };
+    uint32_t next = run.lane + 1;
+    if (follows(next, run.address)) {
+      // Lanes that read the same: two of them stand for all, see ShadowCells.
+      while (follows(next, run.address)) ++next;
+      run.lanes = 1;
+      run.bytes = access.bytes;
+      run.offset = in_global ? run.address - run.range->base : run.address;
+      check_run(access, run);
+      run.lane = next - 1;
+    } else {
+      while (follows(next, run.address + uint64_t{next - run.lane} * access.bytes)) ++next;
+      run.lanes = next - run.lane;
+      run.bytes = uint64_t{run.lanes} * access.bytes;
+      run.offset = in_global ? run.address - run.range->base : run.address;
+    }
+    check_run(access, run);
+    lanes &= next == 32 ? 0u : ~0u << next;
+  }
+}
+
+void MemoryBlockChecker::check_run(const Access& access, const Run& run) {
+  ByteFlags& written = run.range ? run.range->written : shared_written_;
+  if (run.range && run.range->poisoned.bytes() > 0 && !run.range->poisoned.none(run.offset, run.bytes)) {
+    const uint64_t byte = run.range->poisoned.find(true, run.offset, run.bytes) - run.offset;
+    report(FaultKind::illegal_address,
+           fmt::format("out-of-bounds {} global memory: the program's allocator has not handed these bytes out",
+                       reads(access.kind) ? "read of" : "write to"),
+           access, run.lane + static_cast<uint32_t>(byte) / access.bytes, run.address + byte);
+  }
+  if (!run.range && copies_in_flight_ > 0 && access.kind != AccessKind::async_write &&
+      !shared_in_flight_.none(run.offset, run.bytes)) {
+    const uint64_t byte = shared_in_flight_.find(true, run.offset, run.bytes) - run.offset;
+    const uint32_t lane = run.lane + static_cast<uint32_t>(byte) / access.bytes;
+    const ShadowCells cells = shared_accesses_.cells(run.offset + byte, 2, block_count_, shared_arena_);
+    report(FaultKind::launch_failure,
+           reads(access.kind) ? "cp.async data read before its wait" : "write to bytes that a cp.async is yet to write",
+           access, lane, run.address + byte,
+           fmt::format("  copy issued by {}", other_party(*cells.write, true).substr(2)));
+  }
+  if (reads(access.kind)) check_initialised(access, run, written);
+  if (access.kind == AccessKind::async_issue) {
+    shared_in_flight_.set(run.offset, run.bytes);
+    copies_in_flight_ += run.lanes;
+  } else if (writes(access.kind)) {
+    written.set(run.offset, run.bytes);
+  }
+  if (access.kind == AccessKind::async_write) {
+    shared_in_flight_.clear(run.offset, run.bytes);
+    copies_in_flight_ -= std::min<uint64_t>(copies_in_flight_, run.lanes);
+  }
+  check_races(access, run);
+}
+
+void MemoryBlockChecker::check_initialised(const Access& access, const Run& run, ByteFlags& written) {
+  if (written.all(run.offset, run.bytes)) return;
+  const uint64_t byte = written.find(false, run.offset, run.bytes) - run.offset;
+  report(FaultKind::launch_failure, fmt::format("uninitialised read of {} memory", run.range ? "global" : "shared"),
+         access, run.lane + static_cast<uint32_t>(byte) / access.bytes, run.address + byte);
+}
+
+// Page by page, through the cells of the run's bytes.
+void MemoryBlockChecker::check_races(const Access& access, const Run& run) {
+  const auto granularity = static_cast<uint32_t>(std::countr_zero(run.offset | access.bytes | 4));
+  for (uint64_t done = 0; done < run.bytes;) {
+    const uint64_t offset = run.offset + done;
+    const uint64_t bytes = std::min(run.bytes - done, ShadowMemory::kPageBytes - offset % ShadowMemory::kPageBytes);
+    const ShadowCells cells =
+        run.range ? run.range->accesses.cells(offset, granularity, checker_.generation(), checker_.arena())
+                  : shared_accesses_.cells(offset, granularity, block_count_, shared_arena_);
+    if (writes(access.kind)) touch_cells<true>(access, run, cells, done, bytes);
+    else touch_cells<false>(access, run, cells, done, bytes);
+    done += bytes;
+  }
+}
+
+// False for most accesses that cannot be part of a race with this thread's, without asking the clocks: nobody's, those
+// that a barrier of the block has ordered, and the thread's own.
+bool MemoryBlockChecker::suspicious(Stamp earlier, uint32_t thread) const {
+  const uint32_t age = time_of(earlier) - start_;  // of another block: enormous
+  const bool own = thread_of(earlier) == thread && time_of(earlier) >= start_;
+  return (earlier != 0) & (age >= ordered_age_) & !own;
+}
+
+template <bool kWrites>
+void MemoryBlockChecker::touch_cells(const Access& access, const Run& run, const ShadowCells& cells, uint64_t done,
+                                     uint64_t bytes) {
+  const uint64_t count = bytes >> cells.shift;
+  // Cell c belongs to lane (done + (c << shift)) / access.bytes of the run; sizes are mostly powers of two.
+  const auto lane_of = [&](uint64_t cell) {
+    return run.lane + static_cast<uint32_t>((done + (cell << cells.shift)) / access.bytes);
+  };
+  const bool power_of_two = std::has_single_bit(access.bytes);
+  const int bytes_log2 = std::countr_zero(access.bytes);
+  const auto fast_lane_of = [&](uint64_t cell) {
+    return power_of_two ? run.lane + static_cast<uint32_t>((done + (cell << cells.shift)) >> bytes_log2)
+                        : lane_of(cell);
+  };
+  const uint32_t first_thread = 32 * access.warp;
+  const bool strong = is_strong(access);
+  const Stamp stamp = make_stamp(clocks_.now(access.warp), first_thread, access.instruction, strong);
+
+  bool any = false;
+  for (uint64_t c = 0; c < count; ++c) {
+    const uint32_t thread = first_thread + fast_lane_of(c);
+    any |= suspicious(cells.write[c], thread);
+    if constexpr (kWrites) any |= suspicious(cells.read[c], thread) | suspicious(cells.other_read[c], thread);
+  }
+  if (any && access.kind != AccessKind::async_write) {
+    for (uint64_t c = 0; c < count; ++c) {
+      const uint32_t lane = lane_of(c);
+      require_no_conflict(access, run, cells.write[c], true, lane);
+      if constexpr (!kWrites) continue;
+      require_no_conflict(access, run, cells.read[c], false, lane);
+      require_no_conflict(access, run, cells.other_read[c], false, lane);
+    }
+  }
+
+  if constexpr (kWrites) {
+    for (uint64_t c = 0; c < count; ++c) {
+      cells.write[c] = stamp + fast_lane_of(c) * kStampLane;
+      cells.read[c] = cells.other_read[c] = 0;
+    }
+    return;
+  }
+  for (uint64_t c = 0; c < count; ++c) {
+    const uint32_t lane = fast_lane_of(c);
+    const Stamp mine = stamp + lane * kStampLane;
+    const Stamp read = cells.read[c];
+    if (!suspicious(read, first_thread + lane)) {
+      cells.read[c] = mine;
+      continue;
+    }
+    const Stamp other = cells.other_read[c];
+    const bool replace_read = clocks_.in_this_block(read) && warp_of(read) == access.warp &&
+                              suspicious(other, first_thread + lane) && warp_of(other) != access.warp;
+    (replace_read ? cells.read[c] : cells.other_read[c]) = mine;
+  }
+}
+
+void MemoryBlockChecker::require_no_conflict(const Access& access, const Run& run, Stamp earlier, bool earlier_writes,
+                                             uint32_t lane) {
+  const uint32_t thread = 32 * access.warp + lane;
+  if (!suspicious(earlier, thread) || (is_strong(access) && emulator::is_strong(earlier))) return;
+  if (clocks_.ordered(earlier, thread)) return;
+  const bool now_writes = writes(access.kind);
+  if (earlier_writes && now_writes && !reads(access.kind) && !changes_memory(access, run, lane)) return;
+
+  const char* memory = run.range ? "global" : "shared";
+  const bool same_block = clocks_.in_this_block(earlier);
+  const bool same_warp = same_block && warp_of(earlier) == access.warp;
+  const char* remedy = !same_block ? "nothing orders blocks of a launch: use atomics, or two launches"
+                       : same_warp ? "no __syncwarp() between them"
+                                   : "no __syncthreads() between them";
+  const char* how = !now_writes      ? "read after another thread's write"
+                    : earlier_writes ? "two writes"
+                                     : "write after another thread's read";
+  report(FaultKind::launch_failure,
+         fmt::format("data race {} in {} memory: {}, {}",
+                     !same_block ? "between blocks"
+                     : same_warp ? "within a warp"
+                                 : "within a block",
+                     memory, how, remedy),
+         access, lane, access.addresses[lane], other_party(earlier, earlier_writes));
+}
+
+// Will this lane's write store anything else than what is there?
+bool MemoryBlockChecker::changes_memory(const Access& access, const Run& run, uint32_t lane) const {
+  if (!access.elements) return true;
+  const uint64_t address = access.addresses[lane];
+  const std::byte* memory = run.range ? run.range->range.host(address) : block_.shared + address;
+  if (!run.range && !block_.shared) return true;
+  for (uint32_t e = 0; e * access.element_bytes < access.bytes; ++e) {
+    const std::byte* value = access.elements[e] + lane * access.element_stride;
+    if (std::memcmp(value, memory + e * access.element_bytes, access.element_bytes) != 0) return true;
+  }
+  return false;
+}
+
+// Without lanes that write where a lower one does. They must write the same, since no order among them is defined.
+uint32_t MemoryBlockChecker::distinct_lanes(const Access& access) const {
+  bool ascending = true;
+  uint64_t end = 0;
+  for_lanes(access.lanes, [&](uint32_t lane) {
+    ascending &= access.addresses[lane] >= end;
+    end = access.addresses[lane] + access.bytes;
+  });
+  if (ascending) return access.lanes;
+
+  uint32_t distinct = 0;
+  for_lanes(access.lanes, [&](uint32_t lane) {
+    uint32_t same = 0;
+    for_lanes(distinct, [&](uint32_t lower) {
+      if (access.addresses[lower] == access.addresses[lane]) same |= 1u << lower;
+    });
+    if (same == 0) distinct |= 1u << lane;
+    if (same == 0 || access.kind != AccessKind::write || access.is_volatile || !access.elements) return;
+    const auto first = static_cast<uint32_t>(std::countr_zero(same));
+    for (uint32_t e = 0; e * access.element_bytes < access.bytes; ++e) {
+      const std::byte* value = access.elements[e];
+      if (std::memcmp(value + lane * access.element_stride, value + first * access.element_stride,
+                      access.element_bytes) != 0) {
+        report(FaultKind::launch_failure,
+               fmt::format("data race within a warp in {} memory: lanes {} and {} write different values in one "
+                           "instruction",
+                           access.space == Space::global ? "global" : "shared", first, lane),
+               access, lane, access.addresses[lane],
+               fmt::format("  other thread: {} of the same block and instruction",
+                           thread_index(launch_.block, access.warp, first)));
+      }
+    }
+  });
+  return distinct;
+}
+
+// Flags and counters in memory order what lies before and after them, see BlockClocks.
+void MemoryBlockChecker::synchronise_by_memory(const Access& access) {
+  const uint64_t space = access.space == Space::shared ? BlockClocks::kSharedVariable : 0;
+  if (reads(access.kind) && clocks_.anything_released()) {
+    for_lanes(access.lanes, [&](uint32_t lane) { clocks_.acquire(access.warp, space | access.addresses[lane]); });
+  }
+  if (!writes(access.kind)) return;
+  if (releases_by_itself(access.instruction)) clocks_.fence(access.warp);
+  if (!clocks_.anything_fenced(access.warp)) return;
+  for_lanes(access.lanes, [&](uint32_t lane) { clocks_.release(access.warp, space | access.addresses[lane]); });
+}
+
+// st.release, atom.acq_rel: a fence and a write in one.
+bool MemoryBlockChecker::releases_by_itself(uint32_t instruction) {
+  uint8_t& known = releases_[instruction];
+  if (known == 0) {
+    const std::string_view text = sources_.source(instruction).instruction;
+    const bool releases = text.find(".release") != text.npos || text.find(".acq_rel") != text.npos;
+    known = releases ? 2 : 1;
+  }
+  return known == 2;
+}
+
+}  // namespace vigor::emulator
