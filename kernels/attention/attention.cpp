@@ -23,9 +23,9 @@ struct AttentionNode : Node {
   bool causal = true;
 
   void backward(Backward& b) override {
-    const Tensor dq = empty(q.get().shape(), lse.get().dtype(), q.get().device());
-    const Tensor dk = empty(k.get().shape(), lse.get().dtype(), k.get().device());
-    const Tensor dv = empty(v.get().shape(), lse.get().dtype(), v.get().device());
+    const Tensor dq = empty(q.get().shape(), gradient_dtype(), q.get().device());
+    const Tensor dk = empty(k.get().shape(), gradient_dtype(), k.get().device());
+    const Tensor dv = empty(v.get().shape(), gradient_dtype(), v.get().device());
     compute(b, dq, dk, dv);
     set_rounded(b, 0, dq);
     set_rounded(b, 1, dk);
@@ -39,18 +39,23 @@ struct AttentionNode : Node {
                   2.5 * products_flops(q.get(), k.get().size(1), causal));
     const AttentionInputs in{q.get(), k.get(), v.get(), view_or_none(offsets.get()), view_or_none(lengths.get()),
                              scale,   causal};
-    const Tensor scratch = empty({attention_backward_scratch(in)}, lse.get().dtype(), dy.device());
+    const AttentionGradients grads{y.get(), lse.get(), dy, view_or_none(dlse), dq, dk, dv};
+    const auto scratch = [&](int64_t elements) { return empty({elements}, lse.get().dtype(), dy.device()); };
     switch (dy.device().kind) {
       case DeviceKind::cpu:
-        attention_backward_cpu(in, {y.get(), lse.get(), dy, view_or_none(dlse), dq, dk, dv}, scratch);
+        attention_backward_cpu(in, grads, scratch(attention_backward_scratch(in)));
         break;
       case DeviceKind::cuda:
-        unsupported_device("attention_backward", dy.device());
+        if constexpr (kCudaBuild) attention_backward_cuda(in, grads, scratch(attention_backward_scratch_cuda(in)));
+        else unsupported_device("attention_backward", dy.device());
     }
     scope.done({&dq, &dk, &dv});
   }
 
-  // Gradients are computed in f32; those of bf16 inputs are rounded once, at the end.
+  // Of what the launchers write. Gradients are summed in f32; a CPU adds to them in memory, block after block, and
+  // those of bf16 inputs are rounded once, at the end.
+  Dtype gradient_dtype() { return q.get().device().is_cpu() ? lse.get().dtype() : q.get().dtype(); }
+
   void set_rounded(Backward& b, int input, const Tensor& gradient) {
     if (gradient.dtype() == y.get().dtype()) return b.set(input, gradient);
     const Tensor rounded = empty(gradient.shape(), y.get().dtype(), gradient.device());
@@ -79,7 +84,7 @@ struct AttentionQkvNode : AttentionNode {
   int64_t kv_heads;
 
   void backward(Backward& b) override {
-    const Tensor dqkv = empty(sizes, lse.get().dtype(), lse.get().device());
+    const Tensor dqkv = empty(sizes, gradient_dtype(), lse.get().device());
     const QkvViews d = split_heads(dqkv, kv_heads);
     compute(b, d.q, d.k, d.v);
     set_rounded(b, 0, dqkv);
@@ -97,8 +102,9 @@ void check_inputs(const char* op, const Tensor& q, const Tensor& k, const Tensor
     fail("{}: v must be like k; got {} (k is {})", op, describe(v), describe(k));
   const auto check_per_sequence = [&](const char* name, const Tensor& values, int64_t least, int64_t most) {
     if (!values.defined()) return;
-    if (!(values.shape() == Shape{q.size(0)}) || values.dtype() != Dtype::i32)
-      fail("{}: {} must be [B]=[{}] i32; got {}", op, name, q.size(0), describe(values));
+    if (!(values.shape() == Shape{q.size(0)}) || values.dtype() != Dtype::i32 || values.device() != q.device())
+      fail("{}: {} must be [B]=[{}] i32 on {}; got {}", op, name, q.size(0), to_string(q.device()), describe(values));
+    if (!q.device().is_cpu()) return;  // to look at the values would be to wait for the GPU
     const std::vector<int32_t> numbers = values.to_vector<int32_t>();
     for (size_t b = 0; b < numbers.size(); ++b)
       check(numbers[b] >= least && numbers[b] <= most, "{}: {} must be in {} .. {}; {}[{}] is {}", op, name, least,
@@ -121,13 +127,13 @@ AttentionResult run(const char* op, const Tensor& q, const Tensor& k, const Tens
   const AttentionResult result{empty(q.shape(), q.dtype(), q.device()),
                                empty({q.size(0), q.size(2), q.size(1)}, lse_dtype, q.device())};
   const AttentionInputs in{q_in, k_in, v_in, view_or_none(offsets), view_or_none(lengths), scale, options.causal};
-  const Tensor scratch = empty({attention_forward_scratch(in)}, lse_dtype, q.device());
   switch (q.device().kind) {
     case DeviceKind::cpu:
-      attention_forward_cpu(in, result.y, result.lse, scratch);
+      attention_forward_cpu(in, result.y, result.lse, empty({attention_forward_scratch(in)}, lse_dtype));
       break;
     case DeviceKind::cuda:
-      unsupported_device(op, q.device());
+      if constexpr (kCudaBuild) attention_forward_cuda(in, result.y, result.lse);
+      else unsupported_device(op, q.device());
   }
   if (node) {
     node->q.save(q_in);

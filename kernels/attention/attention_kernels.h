@@ -19,11 +19,18 @@ void attention_forward_cpu(const AttentionInputs& in, const TensorView& y, const
                            const TensorView& scratch);
 
 struct AttentionGradients {
-  TensorView y, lse;      // as the forward pass left them; contiguous
-  TensorView dy;          // like y
-  TensorView dlse;        // like lse; may be undefined
-  TensorView dq, dk, dv;  // written, in the type of lse; any strides but the last, which is 1
+  TensorView y, lse;  // as the forward pass left them; contiguous
+  TensorView dy;      // like y
+  TensorView dlse;    // like lse; may be undefined
+  // Written; on a CPU in the type of lse, on a GPU in that of q. Any strides but the last, which is 1.
+  TensorView dq, dk, dv;
 };
 void attention_backward_cpu(const AttentionInputs& in, const AttentionGradients& grads, const TensorView& scratch);
+
+// On a GPU: f32 and bf16, heads of at most 256 channels. Nothing is read back, so values of offsets and lengths outside
+// their ranges are cut to them. The strides of dq, dk and dv put their rows on 16 bytes where P is 16, 32, 64 or 128.
+int64_t attention_backward_scratch_cuda(const AttentionInputs& in);  // elements in f32
+void attention_forward_cuda(const AttentionInputs& in, const TensorView& y, const TensorView& lse);
+void attention_backward_cuda(const AttentionInputs& in, const AttentionGradients& grads, const TensorView& scratch);
 
 }  // namespace vigor
