@@ -11,12 +11,16 @@ namespace vigor {
 // Rows are summed in at most this many blocks, whatever the number of threads, so the result does not depend on it.
 inline constexpr int64_t kSumBlocks = 32;
 inline constexpr int64_t kSumBlockRows = 16;  // fewer rows in a block do not pay
+// A GPU has more multiprocessors than a CPU has cores; this is about two blocks each, whatever their number.
+inline constexpr int64_t kCudaSumBlocks = 256;
+inline constexpr int64_t kCudaSumBlockRows = 8;
 
-inline int64_t rows_per_sum_block(int64_t rows) {
-  return std::max(kSumBlockRows, (rows + kSumBlocks - 1) / kSumBlocks);
+inline int64_t rows_per_sum_block(int64_t rows, Device device = kCpu) {
+  const int64_t blocks = device.is_cpu() ? kSumBlocks : kCudaSumBlocks;
+  return std::max(device.is_cpu() ? kSumBlockRows : kCudaSumBlockRows, (rows + blocks - 1) / blocks);
 }
-inline int64_t sum_blocks(int64_t rows) {
-  const int64_t per_block = rows_per_sum_block(rows);
+inline int64_t sum_blocks(int64_t rows, Device device = kCpu) {
+  const int64_t per_block = rows_per_sum_block(rows, device);
   return (rows + per_block - 1) / per_block;
 }
 

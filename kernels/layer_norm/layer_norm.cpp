@@ -20,16 +20,21 @@ struct LayerNormNode : Node {
     const Tensor dx = b.needs(0) ? empty_like(dy) : Tensor();
     const Backward::Target dweight = wanted_target(b, 1, parameter, weight.get().dtype(), dy.device());
     const Backward::Target dbias = wanted_target(b, 2, parameter, weight.get().dtype(), dy.device());
-    const Tensor partial = b.needs(1) || b.needs(2) ? empty({sum_blocks(mean.get().numel()), 2, dy.size(-1)},
-                                                            mean.get().dtype(), dy.device())
-                                                    : Tensor();
+    const Tensor partial =
+        b.needs(1) || b.needs(2)
+            ? empty({sum_blocks(mean.get().numel(), dy.device()), 2, dy.size(-1)}, mean.get().dtype(), dy.device())
+            : Tensor();
     switch (dy.device().kind) {
       case DeviceKind::cpu:
         layer_norm_backward_cpu(view_or_none(dx), gradient_view(dweight), gradient_view(dbias), view_or_none(partial),
                                 dy, x.get(), weight.get(), mean.get(), rstd.get());
         break;
       case DeviceKind::cuda:
-        unsupported_device("layer_norm_backward", dy.device());
+        if constexpr (kCudaBuild)
+          layer_norm_backward_cuda(view_or_none(dx), gradient_view(dweight), gradient_view(dbias),
+                                   view_or_none(partial), dy, x.get(), weight.get(), mean.get(), rstd.get());
+        else unsupported_device("layer_norm_backward", dy.device());
+        break;
     }
     if (b.needs(0)) b.set(0, dx);
     set_gradient(b, 1, dweight);
@@ -67,7 +72,9 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, dou
       layer_norm_forward_cpu(y, mean, rstd, in, w, b, eps);
       break;
     case DeviceKind::cuda:
-      unsupported_device("layer_norm", x.device());
+      if constexpr (kCudaBuild) layer_norm_forward_cuda(y, mean, rstd, in, w, b, eps);
+      else unsupported_device("layer_norm", x.device());
+      break;
   }
   if (auto node = record<LayerNormNode>({&x, &weight, &bias})) {
     node->x.save(in);

@@ -14,4 +14,11 @@ void layer_norm_backward_cpu(const TensorView& dx, const GradientView& dweight, 
                              const TensorView& partial, const TensorView& dy, const TensorView& x,
                              const TensorView& weight, const TensorView& mean, const TensorView& rstd);
 
+// The same on a GPU, in the version that kernel_version("layer_norm", 3) chooses; blocks = sum_blocks(rows, kCuda).
+void layer_norm_forward_cuda(const TensorView& y, const TensorView& mean, const TensorView& rstd, const TensorView& x,
+                             const TensorView& weight, const TensorView& bias, double eps);
+void layer_norm_backward_cuda(const TensorView& dx, const GradientView& dweight, const GradientView& dbias,
+                              const TensorView& partial, const TensorView& dy, const TensorView& x,
+                              const TensorView& weight, const TensorView& mean, const TensorView& rstd);
+
 }  // namespace vigor

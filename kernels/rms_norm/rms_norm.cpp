@@ -19,14 +19,19 @@ struct RmsNormNode : Node {
     const Tensor dx = b.needs(0) ? empty_like(dy) : Tensor();
     const Backward::Target dweight = wanted_target(b, 1, {columns}, weight.get().dtype(), dy.device());
     const Tensor partial =
-        b.needs(1) ? empty({sum_blocks(rstd.get().numel()), 1, columns}, rstd.get().dtype(), dy.device()) : Tensor();
+        b.needs(1) ? empty({sum_blocks(rstd.get().numel(), dy.device()), 1, columns}, rstd.get().dtype(), dy.device())
+                   : Tensor();
     switch (dy.device().kind) {
       case DeviceKind::cpu:
         rms_norm_backward_cpu(view_or_none(dx), gradient_view(dweight), view_or_none(partial), dy, x.get(),
                               weight.get(), rstd.get());
         break;
       case DeviceKind::cuda:
-        unsupported_device("rms_norm_backward", dy.device());
+        if constexpr (kCudaBuild)
+          rms_norm_backward_cuda(view_or_none(dx), gradient_view(dweight), view_or_none(partial), dy, x.get(),
+                                 weight.get(), rstd.get());
+        else unsupported_device("rms_norm_backward", dy.device());
+        break;
     }
     if (b.needs(0)) b.set(0, dx);
     set_gradient(b, 1, dweight);
@@ -53,7 +58,9 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
       rms_norm_forward_cpu(y, rstd, in, w, eps);
       break;
     case DeviceKind::cuda:
-      unsupported_device("rms_norm", x.device());
+      if constexpr (kCudaBuild) rms_norm_forward_cuda(y, rstd, in, w, eps);
+      else unsupported_device("rms_norm", x.device());
+      break;
   }
   if (auto node = record<RmsNormNode>({&x, &weight})) {
     node->x.save(in);

@@ -13,4 +13,11 @@ void rms_norm_forward_cpu(const TensorView& y, const TensorView& rstd, const Ten
 void rms_norm_backward_cpu(const TensorView& dx, const GradientView& dweight, const TensorView& partial,
                            const TensorView& dy, const TensorView& x, const TensorView& weight, const TensorView& rstd);
 
+// The same on a GPU; blocks = sum_blocks(rows, kCuda).
+void rms_norm_forward_cuda(const TensorView& y, const TensorView& rstd, const TensorView& x, const TensorView& weight,
+                           double eps);
+void rms_norm_backward_cuda(const TensorView& dx, const GradientView& dweight, const TensorView& partial,
+                            const TensorView& dy, const TensorView& x, const TensorView& weight,
+                            const TensorView& rstd);
+
 }  // namespace vigor
