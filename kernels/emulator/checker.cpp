@@ -2,8 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <cstdio>
-#include <cstring>
+#include <cstdlib>
 
 #include "kernels/emulator/checker_block.h"
 
@@ -14,25 +13,6 @@ constexpr uint64_t kPage = ShadowMemory::kPageBytes;
 
 // Memory that the host can write without our knowing, and variables, which are initialised, count as written.
 bool starts_written(RangeKind kind) { return kind != RangeKind::device; }
-
-void write_text(const char* path, const std::string& text) {
-  const bool to_stderr = std::strcmp(path, "-") == 0;
-  std::FILE* file = to_stderr ? stderr : std::fopen(path, "w");
-  if (!file) {
-    fmt::print(stderr, "vigor emulator: cannot write {}\n", path);
-    return;
-  }
-  std::fwrite(text.data(), 1, text.size(), file);
-  if (!to_stderr) std::fclose(file);
-}
-
-void write_reports_at_exit() {
-  MemoryChecker& checker = process_checker();
-  if (const char* path = std::getenv("VIGOR_EMULATOR_STATS"); path && *path)
-    write_text(path, checker.counters().table());
-  const char* leaks = std::getenv("VIGOR_EMULATOR_LEAKS");
-  if (leaks && std::strcmp(leaks, "1") == 0) write_text("-", checker.leak_report());
-}
 
 }  // namespace
 
@@ -115,17 +95,17 @@ std::unique_ptr<BlockChecker> MemoryChecker::make_block_checker(const LaunchInfo
 
 void MemoryChecker::launch_end() {}
 
-std::string MemoryChecker::leak_report() const {
+std::string leak_report(const DeviceMemory& memory) {
   std::string report;
   uint64_t count = 0, bytes = 0;
-  for (const auto& [begin, range] : ranges_) {
-    if (range->range.kind != RangeKind::device) continue;
-    report += fmt::format("leak: {} bytes at {:#x} were not freed (allocation number {})\n", range->range.bytes(),
-                          begin, range->range.serial);
+  for (const MemoryRange& range : memory.ranges()) {
+    if (range.kind != RangeKind::device) continue;
+    report += fmt::format("vigor emulator: leak: {} bytes at {:#x} were not freed (allocation number {})\n",
+                          range.bytes(), range.begin, range.serial);
     ++count;
-    bytes += range->range.bytes();
+    bytes += range.bytes();
   }
-  if (count > 0) report += fmt::format("leak: {} bytes in {} allocations in all\n", bytes, count);
+  if (count > 0) report += fmt::format("vigor emulator: leak: {} bytes in {} allocations in all\n", bytes, count);
   return report;
 }
 
@@ -134,7 +114,6 @@ MemoryChecker& process_checker() {
   static MemoryChecker* checker = [] {
     auto* made = new MemoryChecker;
     if (const char* stats = std::getenv("VIGOR_EMULATOR_STATS"); stats && *stats) made->counters().enable();
-    std::atexit(write_reports_at_exit);
     return made;
   }();
   return *checker;

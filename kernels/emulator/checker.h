@@ -59,8 +59,6 @@ class MemoryChecker : public Checker {
   // With false only counters are kept, and nothing is reported.
   void set_checking(bool checking) { checking_ = checking; }
   Counters& counters() { return counters_; }
-  // One line for each allocation of cudaMalloc that is still there, and a last one with their sum; empty: none.
-  std::string leak_report() const;
 
   // The allocation that holds the address; null if there is none.
   RangeShadow* find(uint64_t address);
@@ -75,10 +73,12 @@ class MemoryChecker : public Checker {
   Counters counters_;
 };
 
-// The process's checker. It must hear of every allocation, whatever is checked later. When the process ends it writes
-// what VIGOR_EMULATOR_STATS and VIGOR_EMULATOR_LEAKS ask for.
+// The process's checker.
 MemoryChecker& process_checker();
 // Lets it watch a launch if options.check is full or somebody counts; call it right before launch().
 void attach_process_checker(LaunchOptions& options);
+
+// One line for each allocation of cudaMalloc that is still there, and a last one with their sum; empty: none.
+std::string leak_report(const DeviceMemory& memory);
 
 }  // namespace vigor::emulator

@@ -77,7 +77,7 @@ void MemoryBlockChecker::instruction(uint32_t instruction, uint32_t lanes) {
   counts.lane_instructions += static_cast<uint64_t>(std::popcount(lanes));
 }
 
-void MemoryBlockChecker::divergent_branch(uint32_t instruction, uint32_t) { ++counts_[instruction].branches_divergent; }
+void MemoryBlockChecker::divergent_branch(uint32_t instruction, uint32_t) { ++counts_[instruction].divergent_branches; }
 
 void MemoryBlockChecker::access(const Access& access) {
   if (counting_) count_access(access, counts_[access.instruction]);

@@ -109,7 +109,7 @@ Counts& Counts::operator+=(const Counts& other) {
   bank_conflicts += other.bank_conflicts;
   local_bytes += other.local_bytes;
   atomics += other.atomics;
-  branches_divergent += other.branches_divergent;
+  divergent_branches += other.divergent_branches;
   barriers += other.barriers;
   return *this;
 }

@@ -30,7 +30,7 @@ struct Counts {
   uint64_t bank_conflicts = 0;     // passes beyond those that the request's size needs
   uint64_t local_bytes = 0;
   uint64_t atomics = 0;  // lanes
-  uint64_t branches_divergent = 0;
+  uint64_t divergent_branches = 0;
   uint64_t barriers = 0;  // warps that waited at one
 
   Counts& operator+=(const Counts& other);

@@ -44,7 +44,7 @@ std::string row(const std::string& name, const Counts& counts, uint64_t total_co
       short_number(counts.warp_instructions), percent(lanes, 32 * static_cast<double>(counts.warp_instructions)),
       or_empty(counts.global_bytes_read), or_empty(counts.global_bytes_written), or_empty(counts.global_sectors),
       percent(bytes, static_cast<double>(kSectorBytes * counts.global_sectors)), or_empty(counts.shared_wavefronts),
-      or_empty(counts.bank_conflicts), or_empty(counts.branches_divergent));
+      or_empty(counts.bank_conflicts), or_empty(counts.divergent_branches));
 }
 
 }  // namespace
