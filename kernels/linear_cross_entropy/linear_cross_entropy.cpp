@@ -13,15 +13,45 @@ namespace vigor {
 namespace {
 
 // Each chunk reads the whole weight and, with gradients, reads and writes all of dW: the larger the chunk, the smaller
-// that share of the time. Beyond this many logits (64 MB in f32) nothing more is gained.
-constexpr int64_t kChunkLogits = int64_t{1} << 24;
+// that share of the time. Beyond this many logits nothing more is gained: 64 MB in f32 on a CPU; on a GPU, whose
+// products are faster by more than its memory is, 256 MB.
+constexpr int64_t kChunkLogitsCpu = int64_t{1} << 24, kChunkLogitsCuda = int64_t{1} << 26;
 constexpr int64_t kFewestTokens = 16;
 
 // Tokens in a chunk: the fewest chunks within the limit, all of about one size.
-int64_t chunk_tokens(int64_t N, int64_t V) {
-  const int64_t most = std::max(kFewestTokens, kChunkLogits / V);
+int64_t chunk_tokens(int64_t N, int64_t V, Device device) {
+  const int64_t most = std::max(kFewestTokens, (device.is_cpu() ? kChunkLogitsCpu : kChunkLogitsCuda) / V);
   const int64_t chunks = (N + most - 1) / most;
   return (N + chunks - 1) / chunks;
+}
+
+// The logits of one chunk. On a GPU their rows begin at multiples of 128 bytes and more, whatever V is: kernels then
+// read them in 16-byte packs, and tensor cores take them.
+Tensor logits_scratch(int64_t tokens, int64_t V, Dtype dtype, Device device) {
+  if (device.is_cpu()) return empty({tokens, V}, dtype, device);
+  constexpr int64_t kRowUnit = 64;
+  const Tensor padded = empty({tokens, (V + kRowUnit - 1) / kRowUnit * kRowUnit}, dtype, device);
+  return padded.with_view(sliced(padded, 1, 0, V, 1, "linear_cross_entropy"));
+}
+
+// Targets as the launchers take them.
+struct Targets {
+  Tensor ids;          // [N] i64
+  Tensor loss_weight;  // [] f64: 1 / counted, 0 when none counts
+};
+
+Targets targets_of(const Tensor& targets, int64_t N, int64_t V, int64_t ignore_index, Device device) {
+  const char* op = "linear_cross_entropy";
+  if (targets.defined() && targets.device() != device)
+    fail("{}: targets must be on the device of x, {}; got {}", op, to_string(device), describe(targets));
+  if (device.is_cpu()) {
+    const ClassTargets classes = class_targets(op, targets, N, V, ignore_index);
+    return {classes.ids, full({}, classes.counted > 0 ? 1.0 / static_cast<double>(classes.counted) : 0, Dtype::f64)};
+  }
+  // Counted on the GPU: the host does not wait for it.
+  const Targets result{class_ids(op, targets, N), empty({}, Dtype::f64, device)};
+  if constexpr (kCudaBuild) token_weight_cuda(result.loss_weight, result.ids, ignore_index);
+  return result;
 }
 
 struct LinearCrossEntropyNode : Node {
@@ -53,7 +83,9 @@ struct LinearCrossEntropyNode : Node {
         scaled_gradient_cpu(gradient_view(target), gradient, dloss);
         break;
       case DeviceKind::cuda:
-        unsupported_device("linear_cross_entropy_backward", gradient.device());
+        if constexpr (kCudaBuild) scaled_gradient_cuda(gradient_view(target), gradient, dloss);
+        else unsupported_device("linear_cross_entropy_backward", gradient.device());
+        break;
     }
     gradient = Tensor();  // the engine takes memory over only from its last owner
     b.set(input, target);
@@ -75,9 +107,9 @@ void check_arguments(const Tensor& x, const Tensor& weight, const Tensor& bias) 
 }
 
 struct Result {
-  Tensor losses;           // [N]
-  double loss_weight = 0;  // 1 / counted
-  Tensor dx, dw, dbias;    // for dloss = 1
+  Tensor losses;         // [N]
+  Tensor loss_weight;    // [] f64: 1 / counted
+  Tensor dx, dw, dbias;  // for dloss = 1
 };
 
 // Which of the gradients are wanted.
@@ -88,29 +120,34 @@ struct Wanted {
 Result compute(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& targets, int64_t ignore_index,
                Wanted wanted) {
   const int64_t N = x.size(0), V = weight.size(0);
-  const ClassTargets classes = class_targets("linear_cross_entropy", targets, N, V, ignore_index);
-  const Dtype dtype = x.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32;
   const Device device = x.device();
+  const Targets classes = targets_of(targets, N, V, ignore_index, device);
+  const Dtype dtype = x.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32;
+  const Dtype logits_dtype = device.is_cpu() ? dtype : x.dtype();
   const Tensor in = contiguous_values(x), w = contiguous_values(weight);
   Tensor b = contiguous_values(bias);
-  if (b.defined() && b.dtype() != dtype) {
-    b = empty(bias.shape(), dtype, device);
+  if (b.defined() && b.dtype() != logits_dtype) {
+    b = empty(bias.shape(), logits_dtype, device);
     copy(b, bias);
   }
   Result r;
   r.losses = empty({N}, dtype, device);
-  r.loss_weight = classes.counted > 0 ? 1.0 / static_cast<double>(classes.counted) : 0.0;
+  r.loss_weight = classes.loss_weight;
   if (wanted.x) r.dx = empty(x.shape(), dtype, device);
   if (wanted.weight) r.dw = empty(weight.shape(), dtype, device);
   if (wanted.bias) r.dbias = empty(bias.shape(), dtype, device);
-  const Tensor logits = empty({chunk_tokens(N, V), V}, dtype, device);
+  const Tensor logits = logits_scratch(chunk_tokens(N, V, device), V, logits_dtype, device);
+  const LinearCrossEntropyViews views{
+      in,     w,        view_or_none(b),    classes.ids,        ignore_index,         r.loss_weight,
+      logits, r.losses, view_or_none(r.dx), view_or_none(r.dw), view_or_none(r.dbias)};
   switch (device.kind) {
     case DeviceKind::cpu:
-      linear_cross_entropy_cpu({in, w, view_or_none(b), classes.ids, ignore_index, r.loss_weight, logits, r.losses,
-                                view_or_none(r.dx), view_or_none(r.dw), view_or_none(r.dbias)});
+      linear_cross_entropy_cpu(views);
       break;
     case DeviceKind::cuda:
-      unsupported_device("linear_cross_entropy", device);
+      if constexpr (kCudaBuild) linear_cross_entropy_cuda(views);
+      else unsupported_device("linear_cross_entropy", device);
+      break;
   }
   return r;
 }
@@ -133,10 +170,12 @@ Tensor linear_cross_entropy(const Tensor& x, const Tensor& weight, const Tensor&
   const Tensor loss = empty({}, r.losses.dtype(), x.device());
   switch (x.device().kind) {
     case DeviceKind::cpu:
-      weighted_loss_cpu(loss, r.losses, r.loss_weight);
+      weighted_loss_cpu(loss, r.losses, r.loss_weight.item<double>());
       break;
     case DeviceKind::cuda:
-      unsupported_device("linear_cross_entropy", x.device());
+      if constexpr (kCudaBuild) weighted_loss_cuda(loss, r.losses, r.loss_weight);
+      else unsupported_device("linear_cross_entropy", x.device());
+      break;
   }
   if (node) {
     node->dx.save(r.dx);

@@ -17,16 +17,21 @@
 // hand; backward only scales them. Keeping nothing and recomputing the logits in backward would cost a fourth product
 // of N V d beside the three: a third more time, against one array of the size of the weight.
 //
-// computed   logits and all sums in f32 (f64 for f64), the mean of the losses in f64
+// computed   logits and all sums in f32 (f64 for f64), the mean of the losses in f64; on CUDA the logits of a bf16 x
+//            are rounded to bf16, and so is their gradient
 // saved      dx [N,d], dW [V,d] and dbias [V], each if wanted, in f32 (f64): 4 (N d + V d + V) bytes. A leaf without a
 //            gradient buffer takes over the memory of dW; x and weight are not kept.
-// scratch    the logits of one chunk, at most 64 MB or 16 tokens
+// scratch    the logits of one chunk, at most 64 MB (CUDA: 256 MB) or 16 tokens
+//
+// CUDA       three products of cuBLASLt a chunk, and between them one kernel for loss and gradient with a block a row:
+//            it reads each logit once and writes its gradient in place (rows above 96 KB are read twice), so that a
+//            logit costs 5 accesses in all. Up to 96 KB of shared memory a block. Nothing waits for the host.
 #include "tensor/tensor.h"
 
 namespace vigor {
 
 // Differentiable in x, weight and bias. Throws std::invalid_argument for other shapes or dtypes, and for a target out
-// of range, naming its index.
+// of range, naming its index; on CUDA such a target makes the loss and the gradients NaN.
 Tensor linear_cross_entropy(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& targets,
                             int64_t ignore_index = -1);
 

@@ -1,19 +1,30 @@
 #pragma once
+#include "kernels/gradient_view.h"
 #include "tensor/view.h"
 
 namespace vigor {
 
-// All views contiguous. S is f32, for f64 inputs f64.
+// All views contiguous, but for the rows of logits on CUDA. S is f32, for f64 inputs f64.
 struct LinearCrossEntropyViews {
   TensorView x, weight;  // [N,d], [V,d]
-  TensorView bias;       // [V] of S; may be undefined
+  TensorView bias;       // [V] in the dtype of logits; may be undefined
   TensorView targets;    // [N] i64, in range or ignore_index
   int64_t ignore_index;
-  double loss_weight;        // of each token: 1 / counted
-  TensorView logits;         // scratch [chunk,V] of S: so many tokens at a time
+  TensorView loss_weight;    // [] f64: the weight of each token, 1 / counted
+  TensorView logits;         // scratch [chunk,V]: so many tokens at a time. CPU: S. CUDA: the dtype of x, 16-byte rows
   TensorView losses;         // [N] of S, written
   TensorView dx, dw, dbias;  // [N,d], [V,d], [V] of S, written: for dloss = 1; each may be undefined
 };
 void linear_cross_entropy_cpu(const LinearCrossEntropyViews& views);
+// A target out of range makes its loss and its gradients NaN.
+void linear_cross_entropy_cuda(const LinearCrossEntropyViews& views);
+
+// CUDA halves of what kernels/cross_entropy does on a CPU; contiguous views.
+// weight [] f64 = 1 / the number of targets [N] i64 that are not ignore_index, 0 when there is none.
+void token_weight_cuda(const TensorView& weight, const TensorView& targets, int64_t ignore_index);
+// loss [] f32 = weight [] f64 * sum of losses [N] f32, added in f64.
+void weighted_loss_cuda(const TensorView& loss, const TensorView& losses, const TensorView& weight);
+// to (+)= dloss [] f32 * from f32; `to` may be `from`: then nothing is written for dloss = 1. At 16-byte addresses.
+void scaled_gradient_cuda(const GradientView& to, const TensorView& from, const TensorView& dloss);
 
 }  // namespace vigor

@@ -57,12 +57,13 @@ TEST(LinearCrossEntropy, ChunksAreOneWhole) {
   const int64_t N = 13, d = 5, V = 33;
   const Tensor targets = random_ids({N}, V, Dtype::i64);
   const std::vector<Tensor> in = leaves(N, d, V, Dtype::f64);
+  const Tensor weight = full({}, 0.5, Dtype::f64);
   std::vector<Tensor> whole;
   for (const int64_t chunk : {N, int64_t{4}, int64_t{1}}) {
     const std::vector<Tensor> out = {empty({N}, Dtype::f64), empty({N, d}, Dtype::f64), empty({V, d}, Dtype::f64),
                                      empty({V}, Dtype::f64)};
     linear_cross_entropy_cpu(
-        {in[0], in[1], in[2], targets, 0, 0.5, empty({chunk, V}, Dtype::f64), out[0], out[1], out[2], out[3]});
+        {in[0], in[1], in[2], targets, 0, weight, empty({chunk, V}, Dtype::f64), out[0], out[1], out[2], out[3]});
     if (whole.empty()) whole = out;
     for (size_t i = 0; i < out.size(); ++i) expect_close(out[i], whole[i], 1e-14, 1e-12);
   }
