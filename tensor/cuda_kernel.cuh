@@ -99,6 +99,27 @@ inline unsigned grid_size(int64_t n, int64_t per_block) {
 __device__ inline int64_t global_thread() { return int64_t{blockIdx.x} * blockDim.x + threadIdx.x; }
 __device__ inline int64_t global_threads() { return int64_t{gridDim.x} * blockDim.x; }
 
+// Division by a number that the host knows, as a multiplication: a 64-bit division costs a GPU some hundred
+// instructions and a call, around which registers are spilled.
+//
+// With 2^(l-1) < d <= 2^l and m = floor(2^(63+l) / d) + 1, floor(n m / 2^(63+l)) is floor(n / d) for all 0 <= n < 2^63:
+// m d exceeds 2^(63+l) by at most d <= 2^l, so that n m / 2^(63+l) exceeds n / d by less than 1 / d.
+struct Divisor {
+  uint64_t multiplier = 0;
+  int shift = 0;
+
+  Divisor() = default;
+  explicit Divisor(int64_t d) {  // d >= 2
+    int l = 1;
+    while ((uint64_t{1} << l) < static_cast<uint64_t>(d)) ++l;
+    multiplier = static_cast<uint64_t>((static_cast<unsigned __int128>(1) << (63 + l)) / static_cast<uint64_t>(d)) + 1;
+    shift = l - 1;
+  }
+  __device__ int64_t quotient(int64_t n) const {
+    return static_cast<int64_t>(__umul64hi(static_cast<uint64_t>(n), multiplier) >> shift);
+  }
+};
+
 // Sizes and strides of N operands for device code: row-major index -> element offset of each operand. Made from a
 // StridedLoop (tensor/strided_loop.h), which joins dimensions, so that most loops have one or two.
 template <int N>
@@ -106,20 +127,25 @@ struct DeviceStrides {
   int rank = 0;
   int64_t sizes[kMaxRank];
   int64_t strides[N][kMaxRank];
+  Divisor divisors[kMaxRank];  // by the sizes
 
   template <class Loop>
-  explicit DeviceStrides(const Loop& loop) : rank(loop.sizes.rank()) {
-    for (int dim = 0; dim < rank; ++dim) {
-      sizes[dim] = loop.sizes[dim];
-      for (int n = 0; n < N; ++n) strides[n][dim] = loop.strides[static_cast<size_t>(n)][dim];
+  explicit DeviceStrides(const Loop& loop) {
+    for (int dim = 0; dim < loop.sizes.rank(); ++dim) {
+      if (loop.sizes[dim] == 1) continue;
+      sizes[rank] = loop.sizes[dim];
+      if (sizes[rank] > 1) divisors[rank] = Divisor(sizes[rank]);  // of no elements there are no offsets
+      for (int n = 0; n < N; ++n) strides[n][rank] = loop.strides[static_cast<size_t>(n)][dim];
+      ++rank;
     }
   }
 
   __device__ void offsets(int64_t index, int64_t (&at)[N]) const {
     for (int n = 0; n < N; ++n) at[n] = 0;
     for (int dim = rank - 1; dim >= 0; --dim) {
-      const int64_t i = dim == 0 ? index : index % sizes[dim];
-      index /= sizes[dim];
+      const int64_t rest = dim == 0 ? 0 : divisors[dim].quotient(index);
+      const int64_t i = index - rest * sizes[dim];
+      index = rest;
       for (int n = 0; n < N; ++n) at[n] += i * strides[n][dim];
     }
   }

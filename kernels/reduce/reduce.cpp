@@ -49,12 +49,19 @@ TensorView with_reduced_dims(const TensorView& y, const Shape& kept) {
   return view;
 }
 
+// Where the parts of results leave their totals on CUDA; undefined when each result is computed in one part.
+Tensor partial_totals(const TensorView& y, const TensorView& x) {
+  const int64_t results = y.numel(), parts = reduce_parts(results, results == 0 ? 0 : x.numel() / results);
+  return parts > 1 ? empty({parts, results}, Dtype::f64, x.device) : Tensor();
+}
+
 void launch_reduce(const char* op, Reduction r, const TensorView& y, const TensorView& x, double scale) {
   switch (x.device.kind) {
     case DeviceKind::cpu:
       return reduce_cpu(r, y, x, scale);
     case DeviceKind::cuda:
-      unsupported_device(op, x.device);
+      if constexpr (kCudaBuild) return reduce_cuda(r, y, x, scale, view_or_none(partial_totals(y, x)));
+      else unsupported_device(op, x.device);
   }
 }
 
@@ -92,7 +99,11 @@ struct MaxNode : Node {
         max_backward_cpu(dx, dy_view, x.get(), with_reduced_dims(y.get(), kept));
         break;
       case DeviceKind::cuda:
-        unsupported_device("max_backward", dy.device());
+        if constexpr (kCudaBuild)
+          max_backward_cuda(dx, dy_view, x.get(), with_reduced_dims(y.get(), kept),
+                            empty({y.get().numel()}, Dtype::i64, dy.device()));
+        else unsupported_device("max_backward", dy.device());
+        break;
     }
     b.set(0, dx);
     scope.done({&dx});

@@ -11,6 +11,11 @@
 //
 // Sums of bf16 and f32 are formed in f32 over short stretches and in f64 over these; the result does not depend on the
 // number of threads. The rule for equal maxima is that of torch.max(dim); torch.amax would share the gradient out.
+// CUDA (f32 and bf16): a warp or block computes a result whose elements lie in a row, in packs of 16 bytes; where
+// results lie side by side, a block computes 32 packs of them. Few results of many elements are cut into parts, added
+// in a fixed order by a second kernel. x is read once, the minimum. The gradient of max reads x and writes dx, with one
+// i64 a result between the two passes.
+//
 // A NaN among the elements makes the maximum NaN. The sum of no elements is 0, the mean NaN, the maximum an error.
 // Errors: std::invalid_argument for a dimension that x does not have or that is named twice.
 #include <vector>
