@@ -1,8 +1,6 @@
 // The i3 model against PyTorch: tests/fixtures/i3/README.md says what the fixtures hold and how exact they are.
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <filesystem>
 #include <string>
 
 #include "autograd/engine.h"
@@ -10,68 +8,28 @@
 #include "kernels/adamw/adamw.h"
 #include "kernels/global_norm/global_norm.h"
 #include "kernels/views/views.h"
-#include "models/hf/model_folder.h"
 #include "models/i3/i3_model.h"
 #include "nn/forward_context.h"
-#include "tensor/safetensors.h"
-#include "tests/support/testing.h"
+#include "tests/support/i3_fixture.h"
 
 namespace vigor {
 namespace {
 
 using testing::expect_close;
-
-struct Case {
-  std::filesystem::path folder;
-  ModelFolder loaded;
-  SafetensorsFile expected;
-
-  explicit Case(const std::string& name, Dtype dtype = Dtype::f32)
-      : folder(std::filesystem::path(VIGOR_SOURCE_DIR) / "tests/fixtures/i3" / name),
-        loaded(load(folder, dtype)),
-        expected(SafetensorsFile::open(folder / "expected.safetensors")) {}
-
-  static ModelFolder load(const std::filesystem::path& folder, Dtype dtype) {
-    LoadOptions options;
-    options.need_tokenizer = false;
-    options.arena.dtype = dtype;
-    return load_model_folder(folder, options);
-  }
-  LanguageModel& model() { return *loaded.model; }
-  Tensor ids() const { return expected.tensor("ids"); }
-  // The next id of each position, and -1, which the loss ignores, at the last.
-  Tensor targets() const {
-    const Tensor shifted = clone(ids());
-    const int64_t T = shifted.size(1);
-    int64_t* values = shifted.data<int64_t>();
-    for (int64_t i = 0; i < shifted.numel(); ++i) values[i] = (i + 1) % T == 0 ? -1 : values[i + 1];
-    return shifted;
-  }
-};
-
-double largest(const Tensor& x) {
-  double result = 0;
-  for (const double value : x.to_vector<double>()) result = std::max(result, std::fabs(value));
-  return result;
-}
-
-// Within `relative` of the largest value of the tensor.
-void expect_near(const Tensor& actual, const Tensor& expected, double relative, const std::string& name) {
-  SCOPED_TRACE(name);
-  expect_close(actual, expected, relative * largest(expected), 0);
-}
+using testing::expect_near;
+using testing::I3Fixture;
 
 class I3Parity : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(I3Parity, LogitsAndLoss) {
-  Case c(GetParam());
+  I3Fixture c(GetParam());
   EXPECT_TRUE(c.loaded.warnings.empty());
   const NoGrad no_grad;
   expect_close(c.model().logits(c.ids()), c.expected.tensor("logits"), 1e-5, 1e-5);
   expect_close(c.model().loss(c.ids(), c.targets()), c.expected.tensor("loss"), 1e-6, 1e-6);
 }
 
-void expect_gradients_of(Case& c, const ForwardContext& context, double tolerance) {
+void expect_gradients_of(I3Fixture& c, const ForwardContext& context, double tolerance) {
   ParameterArena& parameters = c.model().parameters();
   parameters.allocate_gradients();
   backward(c.model().loss(c.ids(), c.targets(), context));
@@ -81,24 +39,24 @@ void expect_gradients_of(Case& c, const ForwardContext& context, double toleranc
 }
 
 TEST_P(I3Parity, EveryGradient) {
-  Case c(GetParam());
+  I3Fixture c(GetParam());
   expect_gradients_of(c, {}, 2e-5);
 }
 
 TEST_P(I3Parity, EveryGradientInDoublePrecision) {
-  Case c(GetParam(), Dtype::f64);
+  I3Fixture c(GetParam(), Dtype::f64);
   expect_gradients_of(c, {}, 1e-6);  // the fixtures are rounded to float32
 }
 
 TEST_P(I3Parity, EveryGradientWithRecomputation) {
-  Case c(GetParam());
+  I3Fixture c(GetParam());
   ForwardContext context;
   context.recompute = true;
   expect_gradients_of(c, context, 2e-5);
 }
 
 TEST_P(I3Parity, WeightsAfterFiveStepsOfTheRecipe) {
-  Case c(GetParam());
+  I3Fixture c(GetParam());
   ParameterArena& parameters = c.model().parameters();
   parameters.allocate_gradients();
   const ArenaGroup& group = parameters.groups()[0];
@@ -136,7 +94,7 @@ INSTANTIATE_TEST_SUITE_P(Fixtures, I3Parity,
                          [](const auto& fixture) { return std::string(fixture.param); });
 
 TEST(I3Parity, PublishedPickleWithPrefixAndWrongStateWidth) {
-  Case c("pickled_prefixed");
+  I3Fixture c("pickled_prefixed");
   ASSERT_EQ(c.loaded.warnings.size(), 1u);
   EXPECT_NE(c.loaded.warnings[0].find("d_state is 64"), std::string::npos) << c.loaded.warnings[0];
   EXPECT_EQ(dynamic_cast<const I3Config&>(c.model().config()).d_state, 3);

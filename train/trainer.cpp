@@ -133,7 +133,7 @@ void Trainer::micro_batch(int64_t micro) {
   ForwardContext context;
   context.dropout = config_.dropout;
   context.seed = static_cast<uint64_t>(config_.seed);
-  context.step_state = state_.on_device();
+  context.state = state_.on_device();
   context.micro_batch = static_cast<uint32_t>(micro);
   context.recompute = config_.recompute;
   const Batch& batch = batches_[static_cast<size_t>(micro)];
