@@ -26,22 +26,24 @@ struct EmbeddingNode : Node {
   void table_gradient(Backward& b, int input, const Shape& shape, const Tensor& dy, const Tensor& rows) {
     if (!b.needs(input)) return;
     const Backward::Target target = b.target(input, shape, dtype, dy.device());
-    const Tensor order = empty_like(rows);
     switch (dy.device().kind) {
       case DeviceKind::cpu:
-        embedding_backward_cpu(gradient_view(target), order, dy, rows);
+        embedding_backward_cpu(gradient_view(target), empty_like(rows), dy, rows);
         break;
       case DeviceKind::cuda:
-        unsupported_device("embedding_backward", dy.device());
+        if constexpr (kCudaBuild) embedding_backward_cuda(gradient_view(target), dy, rows);
+        else unsupported_device("embedding_backward", dy.device());
+        break;
     }
     b.set(input, target);
   }
 };
 
-// ids as [N] i64, checked to lie in [0, rows).
+// ids as [N] i64; on a CPU checked to lie in [0, rows).
 Tensor checked_ids(const char* op, const Tensor& ids, int64_t rows) {
   const Tensor wide = empty({ids.numel()}, Dtype::i64, ids.device());
   copy(wide.with_view({wide.raw(), ids.shape(), contiguous_strides(ids.shape()), Dtype::i64, ids.device()}), ids);
+  if (!ids.device().is_cpu()) return wide;
   const int64_t* id = wide.data<int64_t>();
   for (int64_t i = 0; i < wide.numel(); ++i)
     check(id[i] >= 0 && id[i] < rows, "{}: ids must be in [0, {}); got {} at position {} of {}", op, rows, id[i], i,
@@ -58,18 +60,27 @@ void check_ids_and_weight(const char* op, const Tensor& ids, const Tensor& weigh
          describe(ids));
 }
 
-// offsets[b] + t for each token, as [B*T] i64.
+// offsets[b] + t for each token, as [B*T] i64; on a CPU checked.
 Tensor make_position_ids(const char* op, const Tensor& ids, const Tensor& positions, const Tensor& offsets) {
   const int64_t batch = ids.size(0), time = ids.size(1);
-  const std::vector<int64_t> first =
-      offsets.defined() ? offsets.to_vector<int64_t>() : std::vector<int64_t>(static_cast<size_t>(batch), 0);
-  const Tensor position_ids = empty({ids.numel()}, Dtype::i64);
-  int64_t* out = position_ids.data<int64_t>();
-  for (int64_t b = 0; b < batch; ++b) {
-    const int64_t offset = first[static_cast<size_t>(b)];
+  const auto check_places = [&](int64_t b, int64_t offset) {
     check(offset >= 0 && offset + time <= positions.size(0),
           "{}: there are {} positions; sequence {} needs {} to {} (ids are {})", op, positions.size(0), b, offset,
           offset + time - 1, to_string(ids.shape()));
+  };
+  const Tensor position_ids = empty({ids.numel()}, Dtype::i64, ids.device());
+  if (!ids.device().is_cpu()) {
+    if (!offsets.defined() && batch > 0) check_places(0, 0);
+    if constexpr (kCudaBuild) embedding_position_ids_cuda(position_ids, view_or_none(contiguous_values(offsets)), time);
+    else unsupported_device(op, ids.device());
+    return position_ids;
+  }
+  const std::vector<int64_t> first =
+      offsets.defined() ? offsets.to_vector<int64_t>() : std::vector<int64_t>(static_cast<size_t>(batch), 0);
+  int64_t* out = position_ids.data<int64_t>();
+  for (int64_t b = 0; b < batch; ++b) {
+    const int64_t offset = first[static_cast<size_t>(b)];
+    check_places(b, offset);
     for (int64_t t = 0; t < time; ++t) *out++ = offset + t;
   }
   return position_ids;
@@ -85,7 +96,16 @@ Tensor look_up(const char* op, const Tensor& ids, const Tensor& weight, const Te
   Shape sizes = ids.shape();
   sizes.push_back(weight.size(1));
   const Tensor y = empty(sizes, weight.dtype(), weight.device());
-  embedding_forward_cpu(y, rows, tokens, view_or_none(position_ids), view_or_none(places));
+  switch (y.device().kind) {
+    case DeviceKind::cpu:
+      embedding_forward_cpu(y, rows, tokens, view_or_none(position_ids), view_or_none(places));
+      break;
+    case DeviceKind::cuda:
+      if constexpr (kCudaBuild)
+        embedding_forward_cuda(y, rows, tokens, view_or_none(position_ids), view_or_none(places));
+      else unsupported_device(op, y.device());
+      break;
+  }
   if (auto node = record<EmbeddingNode>({&weight, &positions}, op)) {
     node->ids.save(rows);
     node->position_ids.save(position_ids);
@@ -102,7 +122,6 @@ Tensor look_up(const char* op, const Tensor& ids, const Tensor& weight, const Te
 
 Tensor embedding(const Tensor& ids, const Tensor& weight) {
   check_ids_and_weight("embedding", ids, weight);
-  if (!ids.device().is_cpu()) unsupported_device("embedding", ids.device());
   return look_up("embedding", ids, weight, {}, {});
 }
 
@@ -116,9 +135,10 @@ Tensor embedding_with_positions(const Tensor& ids, const Tensor& weight, const T
       positions.device() != weight.device())
     fail("{}: positions must be [maxT,C] with the width and dtype of weight; got {} (weight is {})", op,
          describe(positions), describe(weight));
-  if (offsets.defined() && (!(offsets.shape() == Shape{ids.size(0)}) || offsets.dtype() != Dtype::i32))
-    fail("{}: offsets must be [B]=[{}] i32; got {} (ids are {})", op, ids.size(0), describe(offsets), describe(ids));
-  if (!ids.device().is_cpu()) unsupported_device(op, ids.device());
+  if (offsets.defined() &&
+      (!(offsets.shape() == Shape{ids.size(0)}) || offsets.dtype() != Dtype::i32 || offsets.device() != ids.device()))
+    fail("{}: offsets must be [B]=[{}] i32 on the device of ids; got {} (ids are {})", op, ids.size(0),
+         describe(offsets), describe(ids));
   return look_up(op, ids, weight, make_position_ids(op, ids, positions, offsets), positions);
 }
 

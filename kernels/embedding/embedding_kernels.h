@@ -13,4 +13,13 @@ void embedding_forward_cpu(const TensorView& y, const TensorView& ids, const Ten
 void embedding_backward_cpu(const GradientView& dtable, const TensorView& order, const TensorView& dy,
                             const TensorView& ids);
 
+// The same on a GPU. There ids are not checked: rows of y with one that is out of range become NaN, and backward leaves
+// such tokens out.
+void embedding_forward_cuda(const TensorView& y, const TensorView& ids, const TensorView& weight,
+                            const TensorView& position_ids, const TensorView& positions);
+void embedding_backward_cuda(const GradientView& dtable, const TensorView& dy, const TensorView& ids);
+
+// position_ids[b time + t] = offsets[b] + t; offsets [B] i32, undefined: 0.
+void embedding_position_ids_cuda(const TensorView& position_ids, const TensorView& offsets, int64_t time);
+
 }  // namespace vigor
