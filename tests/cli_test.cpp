@@ -59,11 +59,10 @@ TEST_F(Cli, AWrongCallExitsWith2) {
   expect_failure({"train", "--steps", "0"}, 2, {"steps", "1"});
 }
 
-TEST_F(Cli, MissingModelsAndDevicesAreNamed) {
+TEST_F(Cli, MissingModelsAreNamed) {
   expect_failure({"generate", "--model", file("nowhere")}, 1, {file("nowhere"), "does not exist"});
   expect_failure({"tokenize", "--model", path("stories.txt")}, 1, {"is a file"});
   expect_failure({"eval", "--model", folder_.string(), "--data", path("stories.txt")}, 1, {"config.json"});
-  expect_failure({"generate", "--model", model(), "--device", "cuda", "--prompt", "a"}, 1, {"this build has no CUDA"});
   expect_failure({"info", "--model", "i4"}, 1, {"i4"});
 }
 
@@ -99,7 +98,7 @@ TEST_F(Cli, InfoReadsFoldersAndConfigFilesAndSaysWhatIsBuiltIn) {
   const Json build = json_of({"info", "--build", "--json"});
   EXPECT_TRUE(build["instruction_set"].is_string());
   EXPECT_GE(build["threads"], 1);
-  EXPECT_EQ(build["cuda"], kCudaBuild);
+  EXPECT_EQ(build["cuda"].is_object(), kCudaBuild);
 }
 
 // ---- tokenize ----
