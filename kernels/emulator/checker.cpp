@@ -48,8 +48,8 @@ void MemoryChecker::host_read(uint64_t address, uint64_t bytes) {
   if (range->written.all(offset, bytes)) return;
   const uint64_t byte = range->written.find(false, offset, bytes) - offset;
   throw Fault(FaultKind::illegal_address,
-              fmt::format("uninitialised read of global memory by a copy: byte {} of {} was never written\n"
-                          "  address: {:#x}, {} bytes into the allocation {:#x} ({} bytes)",
+              fmt::format("uninitialised: copy of global memory to the host, byte {} of {} was never written\n"
+                          "  address {:#x}, {} bytes into the allocation {:#x} ({} bytes)",
                           byte, bytes, address + byte, address + byte - range->range.begin, range->range.begin,
                           range->range.bytes()));
 }

@@ -95,7 +95,7 @@ void MemoryBlockChecker::check_local(const Access& access) {
       local_written_.set(at, access.bytes);
     } else if (!local_written_.all(at, access.bytes)) {
       const uint64_t byte = local_written_.find(false, at, access.bytes) - at;
-      report(FaultKind::launch_failure, "uninitialised read of local memory", access, lane,
+      report(FaultKind::launch_failure, "uninitialised: read of local memory that was never written", access, lane,
              access.addresses[lane] + byte);
     }
   });
@@ -153,7 +153,7 @@ void MemoryBlockChecker::check_run(const Access& access, const Run& run) {
   if (run.range && run.range->poisoned.bytes() > 0 && !run.range->poisoned.none(run.offset, run.bytes)) {
     const uint64_t byte = run.range->poisoned.find(true, run.offset, run.bytes) - run.offset;
     report(FaultKind::illegal_address,
-           fmt::format("out-of-bounds {} global memory: the program's allocator has not handed these bytes out",
+           fmt::format("out of bounds: {} global memory that the program's allocator has not handed out",
                        reads(access.kind) ? "read of" : "write to"),
            access, run.lane + static_cast<uint32_t>(byte) / access.bytes, run.address + byte);
   }
@@ -163,9 +163,9 @@ void MemoryBlockChecker::check_run(const Access& access, const Run& run) {
     const uint32_t lane = run.lane + static_cast<uint32_t>(byte) / access.bytes;
     const ShadowCells cells = shared_accesses_.cells(run.offset + byte, 2, block_count_, shared_arena_);
     report(FaultKind::launch_failure,
-           reads(access.kind) ? "cp.async data read before its wait" : "write to bytes that a cp.async is yet to write",
-           access, lane, run.address + byte,
-           fmt::format("  copy issued by {}", other_party(*cells.write, true).substr(2)));
+           reads(access.kind) ? "early read: cp.async data read before its wait"
+                              : "race: write to bytes that a cp.async is yet to write",
+           access, lane, run.address + byte, other_party(*cells.write, true));
   }
   if (reads(access.kind)) check_initialised(access, run, written);
   if (access.kind == AccessKind::async_issue) {
@@ -184,7 +184,8 @@ void MemoryBlockChecker::check_run(const Access& access, const Run& run) {
 void MemoryBlockChecker::check_initialised(const Access& access, const Run& run, ByteFlags& written) {
   if (written.all(run.offset, run.bytes)) return;
   const uint64_t byte = written.find(false, run.offset, run.bytes) - run.offset;
-  report(FaultKind::launch_failure, fmt::format("uninitialised read of {} memory", run.range ? "global" : "shared"),
+  report(FaultKind::launch_failure,
+         fmt::format("uninitialised: read of {} memory that was never written", run.range ? "global" : "shared"),
          access, run.lane + static_cast<uint32_t>(byte) / access.bytes, run.address + byte);
 }
 
@@ -285,7 +286,7 @@ void MemoryBlockChecker::require_no_conflict(const Access& access, const Run& ru
                     : earlier_writes ? "two writes"
                                      : "write after another thread's read";
   report(FaultKind::launch_failure,
-         fmt::format("data race {} in {} memory: {}, {}",
+         fmt::format("race {} in {} memory: {}, {}",
                      !same_block ? "between blocks"
                      : same_warp ? "within a warp"
                                  : "within a block",
@@ -330,11 +331,11 @@ uint32_t MemoryBlockChecker::distinct_lanes(const Access& access) const {
       if (std::memcmp(value + lane * access.element_stride, value + first * access.element_stride,
                       access.element_bytes) != 0) {
         report(FaultKind::launch_failure,
-               fmt::format("data race within a warp in {} memory: lanes {} and {} write different values in one "
+               fmt::format("race within a warp in {} memory: lanes {} and {} write different values in one "
                            "instruction",
                            access.space == Space::global ? "global" : "shared", first, lane),
                access, lane, access.addresses[lane],
-               fmt::format("  other thread: {} of the same block and instruction",
+               fmt::format("\n  other   thread {}, in the same instruction",
                            thread_index(launch_.block, access.warp, first)));
       }
     }

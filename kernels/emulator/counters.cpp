@@ -146,9 +146,11 @@ void Counters::launched(const LaunchInfo& launch, const InstructionSources& sour
   if (kernel.instructions.size() == launch.instruction_count) return;
   kernel.instructions.resize(launch.instruction_count);
   kernel.lines.clear();
+  kernel.is_barrier.clear();
   for (uint32_t i = 0; i < launch.instruction_count; ++i) {
     const SourceLocation source = sources.source(i);
     const std::string_view file = source.file.substr(source.file.find_last_of('/') + 1);
+    kernel.is_barrier.push_back(source.instruction.starts_with("bar.") || source.instruction.starts_with("barrier."));
     kernel.lines.push_back(file.empty() ? Line{"PTX", source.ptx_line} : Line{std::string(file), source.line});
   }
 }
@@ -157,7 +159,11 @@ void Counters::add(std::string_view name, const std::vector<Counts>& instruction
   const std::lock_guard lock(mutex_);
   const auto kernel = kernels_.find(name);
   if (kernel == kernels_.end()) return;  // reset meanwhile
-  for (size_t i = 0; i < instructions.size(); ++i) kernel->second.instructions[i] += instructions[i];
+  for (size_t i = 0; i < instructions.size(); ++i) {
+    Counts& counts = kernel->second.instructions[i];
+    counts += instructions[i];
+    if (kernel->second.is_barrier[i]) counts.barriers = counts.warp_instructions;
+  }
 }
 
 Counts Counters::of_kernels(std::string_view name_part, uint64_t* launches) const {

@@ -62,7 +62,8 @@ class Counters {
   struct Kernel {
     uint64_t launches = 0;
     std::vector<Counts> instructions;
-    std::vector<Line> lines;  // of each instruction
+    std::vector<Line> lines;       // of each instruction
+    std::vector<bool> is_barrier;  // the same
   };
   std::string kernel_table(const std::string& name, const Kernel& kernel) const;
 
