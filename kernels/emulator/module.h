@@ -23,8 +23,8 @@ struct KernelInfo {
   std::string name;  // mangled
   std::vector<KernelParameter> parameters;
   uint32_t parameter_bytes = 0;
-  uint32_t static_shared_bytes = 0;
-  uint32_t local_bytes = 0;           // per thread; 0 until prepared
+  uint32_t static_shared_bytes = 0;   // 0 until Module::code was called for it
+  uint32_t local_bytes = 0;           // per thread; the same
   std::array<uint32_t, 3> maxntid{};  // __launch_bounds__; zeros: none
   std::array<uint32_t, 3> reqntid{};  // exact block size, zeros: none
   uint32_t min_blocks_per_sm = 0;
