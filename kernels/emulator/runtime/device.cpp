@@ -1,5 +1,7 @@
 #include "kernels/emulator/runtime/device.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -92,7 +94,10 @@ void* allocate_device(size_t bytes) {
 
 void free_device(void* address) {
   const auto range = device_memory().find(number(address), 0);
-  require(range && range->begin == number(address) && range->kind == RangeKind::device, cudaErrorInvalidValue);
+  if (!range || range->begin != number(address) || range->kind != RangeKind::device) {
+    throw CudaFailure{cudaErrorInvalidValue, fmt::format("cudaFree refused: {} is not what cudaMalloc gave: it is {}",
+                                                         address, device_memory().describe(number(address)))};
+  }
   if (MemoryChecker* checker = device_checker()) checker->freed(*range);
   device_memory().free(number(address));
 }

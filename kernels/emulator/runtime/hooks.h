@@ -14,8 +14,8 @@ extern "C" {
 // already.
 cudaError_t vigor_emulator_host_task(cudaStream_t stream, void (*run)(void*), void (*destroy)(void*), void* context);
 
-// The bytes behind device memory, for a task: null, after a line on stderr, unless [address, address + bytes) lies in
-// one allocation. The checker takes note of the read or write; an uninitialised read is a fault of the task.
+// Host pointers to the bytes behind device memory, for use inside a task. The checker takes note of the read or write.
+// What is wrong with the range ends the task: they throw, through the task, to the call that runs it.
 const void* vigor_emulator_read(const void* address, size_t bytes, const char* what);
 void* vigor_emulator_write(void* address, size_t bytes, const char* what);
 // Is [address, address + bytes) in one allocation that the device may touch?
