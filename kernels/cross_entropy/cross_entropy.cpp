@@ -20,7 +20,9 @@ struct CrossEntropyNode : Node {
         scaled_gradient_cpu({dlogits}, dlogits, b.grad());
         break;
       case DeviceKind::cuda:
-        unsupported_device("cross_entropy_backward", dlogits.device());
+        if constexpr (kCudaBuild) scaled_gradient_cuda({dlogits}, dlogits, b.grad());
+        else unsupported_device("cross_entropy_backward", dlogits.device());
+        break;
     }
     gradient.release();
     b.set(0, dlogits);
@@ -35,21 +37,27 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets, int64_t ignore
   if (!is_computed(logits.dtype()) || logits.rank() != 2 || logits.numel() == 0)
     fail("cross_entropy: logits must be [N,V] in f32, f64 or bf16, neither of them 0; got {}", describe(logits));
   const int64_t N = logits.size(0), V = logits.size(1);
-  const ClassTargets classes = class_targets("cross_entropy", targets, N, V, ignore_index);
+  const ClassTargets classes = class_targets("cross_entropy", targets, N, V, ignore_index, logits.device());
   OpScope scope("cross_entropy", {&logits, &targets});
   const Tensor in = contiguous_values(logits);
   const Dtype loss_dtype = logits.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32;
   const Tensor losses = empty({N}, loss_dtype, logits.device()), loss = empty({}, loss_dtype, logits.device());
-  const double weight = classes.counted > 0 ? 1.0 / static_cast<double>(classes.counted) : 0.0;
   const auto node = record<CrossEntropyNode>({&logits});
   const Tensor dlogits = node ? empty_like(in) : Tensor();
+  const CrossEntropyRows rows{in, classes.ids, ignore_index, classes.weight, losses, view_or_none(dlogits)};
   switch (logits.device().kind) {
     case DeviceKind::cpu:
-      cross_entropy_rows_cpu({in, classes.ids, ignore_index, weight, losses, view_or_none(dlogits)});
-      weighted_loss_cpu(loss, losses, weight);
+      cross_entropy_rows_cpu(rows);
+      weighted_loss_cpu(loss, losses, classes.weight);
       break;
     case DeviceKind::cuda:
-      unsupported_device("cross_entropy", logits.device());
+      if constexpr (kCudaBuild) {
+        cross_entropy_rows_cuda(rows);
+        weighted_loss_cuda(loss, losses, classes.weight);
+      } else {
+        unsupported_device("cross_entropy", logits.device());
+      }
+      break;
   }
   if (node) {
     node->gradient.save(dlogits);

@@ -29,6 +29,7 @@ float cross_entropy_row(const X* x, int64_t n, int64_t target, double weight, X*
 void cross_entropy_rows_cpu(const CrossEntropyRows& rows) {
   const int64_t N = rows.logits.sizes[0], V = rows.logits.sizes[1];
   const int64_t* targets = rows.targets.as<int64_t>();
+  const double weight = *rows.weight.as<double>();
   visit_float(rows.logits.dtype, "cross_entropy", [&]<class X>() {
     const X* logits = rows.logits.as<X>();
     X* dlogits = rows.dlogits.as<X>();
@@ -37,7 +38,7 @@ void cross_entropy_rows_cpu(const CrossEntropyRows& rows) {
       for (int64_t i = begin; i < end; ++i) {
         X* dx = dlogits != nullptr ? dlogits + i * V : nullptr;
         if (targets[i] != rows.ignore_index) {
-          losses[i] = cross_entropy_row(logits + i * V, V, targets[i], rows.weight, dx);
+          losses[i] = cross_entropy_row(logits + i * V, V, targets[i], weight, dx);
         } else {
           losses[i] = 0;
           if (dx != nullptr) std::fill_n(dx, V, X(0));
@@ -47,11 +48,11 @@ void cross_entropy_rows_cpu(const CrossEntropyRows& rows) {
   });
 }
 
-void weighted_loss_cpu(const TensorView& loss, const TensorView& losses, double weight) {
+void weighted_loss_cpu(const TensorView& loss, const TensorView& losses, const TensorView& weight) {
   const auto sum_up = [&]<class S>(S* out) {
     double sum = 0;
     for (int64_t i = 0; i < losses.numel(); ++i) sum += static_cast<double>(losses.as<S>()[i]);
-    *out = static_cast<S>(sum * weight);
+    *out = static_cast<S>(sum * *weight.as<double>());
   };
   if (loss.dtype == Dtype::f64) sum_up(loss.as<double>());
   else sum_up(loss.as<float>());

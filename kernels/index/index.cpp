@@ -38,7 +38,9 @@ struct GatherNode : Node {
         gather_backward_cpu(dx, dy, dim, id_view);
         break;
       case DeviceKind::cuda:
-        unsupported_device(backward_op, dy.device());
+        if constexpr (kCudaBuild) gather_backward_cuda(dx, dy, dim, id_view);
+        else unsupported_device(backward_op, dy.device());
+        break;
     }
     if (is_bf16) {  // summed in f32, rounded once
       const Tensor rounded = empty(x_sizes, Dtype::bf16, dy.device());
@@ -53,7 +55,9 @@ struct GatherNode : Node {
 void require_ids(const char* op, const Tensor& x, int dim, const Tensor& ids) {
   if (ids.dtype() != Dtype::i32 && ids.dtype() != Dtype::i64)
     fail("{}: ids must be i32 or i64; got {}", op, describe(ids));
-  if (!ids.device().is_cpu()) unsupported_device(op, ids.device());
+  if (ids.device() != x.device())
+    fail("{}: ids must be on the device of x; got {} for {}", op, describe(ids), describe(x));
+  if (!ids.device().is_cpu()) return;
   const int64_t at = first_out_of_range_cpu(ids, x.shape()[dim]);
   if (at >= 0)
     fail("{}: ids must be in [0, {}), the size of dimension {} of x {}; got {} at position {} of ids {}", op,
@@ -71,7 +75,9 @@ Tensor picked(const char* op, const char* backward_op, const Tensor& x, int dim,
       gather_cpu(y, x, dim, id_view);
       break;
     case DeviceKind::cuda:
-      unsupported_device(op, x.device());
+      if constexpr (kCudaBuild) gather_cuda(y, x, dim, id_view);
+      else unsupported_device(op, x.device());
+      break;
   }
   if (auto node = record<GatherNode>({&x}, op, backward_op, x.shape(), dim)) {
     node->ids.save(ids);

@@ -1,6 +1,6 @@
 #pragma once
 // Launchers of gather and its gradient. All views have one rank. `ids` has the sizes of y (index_select expands its ids
-// to them with stride 0), i32 or i64, checked to be in range. Any strides.
+// to them with stride 0), i32 or i64, on a CPU checked to be in range. Any strides.
 #include "tensor/view.h"
 
 namespace vigor {
@@ -13,5 +13,10 @@ void gather_cpu(const TensorView& y, const TensorView& x, int dim, const TensorV
 
 // dx[.., ids[.., j, ..], ..] += dy[.., j, ..], for j in order. dx is f32 or f64; dy the same or bf16 beside f32.
 void gather_backward_cpu(const TensorView& dx, const TensorView& dy, int dim, const TensorView& ids);
+
+// The same on a GPU, where ids are not checked: one that is out of range gives an element with ones in all bits, and no
+// gradient. dx is f32.
+void gather_cuda(const TensorView& y, const TensorView& x, int dim, const TensorView& ids);
+void gather_backward_cuda(const TensorView& dx, const TensorView& dy, int dim, const TensorView& ids);
 
 }  // namespace vigor

@@ -34,26 +34,6 @@ Tensor logits_scratch(int64_t tokens, int64_t V, Dtype dtype, Device device) {
   return padded.with_view(sliced(padded, 1, 0, V, 1, "linear_cross_entropy"));
 }
 
-// Targets as the launchers take them.
-struct Targets {
-  Tensor ids;          // [N] i64
-  Tensor loss_weight;  // [] f64: 1 / counted, 0 when none counts
-};
-
-Targets targets_of(const Tensor& targets, int64_t N, int64_t V, int64_t ignore_index, Device device) {
-  const char* op = "linear_cross_entropy";
-  if (targets.defined() && targets.device() != device)
-    fail("{}: targets must be on the device of x, {}; got {}", op, to_string(device), describe(targets));
-  if (device.is_cpu()) {
-    const ClassTargets classes = class_targets(op, targets, N, V, ignore_index);
-    return {classes.ids, full({}, classes.counted > 0 ? 1.0 / static_cast<double>(classes.counted) : 0, Dtype::f64)};
-  }
-  // Counted on the GPU: the host does not wait for it.
-  const Targets result{class_ids(op, targets, N), empty({}, Dtype::f64, device)};
-  if constexpr (kCudaBuild) token_weight_cuda(result.loss_weight, result.ids, ignore_index);
-  return result;
-}
-
 struct LinearCrossEntropyNode : Node {
   LinearCrossEntropyNode() : Node("linear_cross_entropy") {}
   SavedTensor dx{this, "dx/dloss"}, dweight{this, "dweight/dloss"}, dbias{this, "dbias/dloss"};
@@ -121,7 +101,7 @@ Result compute(const Tensor& x, const Tensor& weight, const Tensor& bias, const 
                Wanted wanted) {
   const int64_t N = x.size(0), V = weight.size(0);
   const Device device = x.device();
-  const Targets classes = targets_of(targets, N, V, ignore_index, device);
+  const ClassTargets classes = class_targets("linear_cross_entropy", targets, N, V, ignore_index, device);
   const Dtype dtype = x.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32;
   const Dtype logits_dtype = device.is_cpu() ? dtype : x.dtype();
   const Tensor in = contiguous_values(x), w = contiguous_values(weight);
@@ -132,7 +112,7 @@ Result compute(const Tensor& x, const Tensor& weight, const Tensor& bias, const 
   }
   Result r;
   r.losses = empty({N}, dtype, device);
-  r.loss_weight = classes.loss_weight;
+  r.loss_weight = classes.weight;
   if (wanted.x) r.dx = empty(x.shape(), dtype, device);
   if (wanted.weight) r.dw = empty(weight.shape(), dtype, device);
   if (wanted.bias) r.dbias = empty(bias.shape(), dtype, device);
@@ -170,7 +150,7 @@ Tensor linear_cross_entropy(const Tensor& x, const Tensor& weight, const Tensor&
   const Tensor loss = empty({}, r.losses.dtype(), x.device());
   switch (x.device().kind) {
     case DeviceKind::cpu:
-      weighted_loss_cpu(loss, r.losses, r.loss_weight.item<double>());
+      weighted_loss_cpu(loss, r.losses, r.loss_weight);
       break;
     case DeviceKind::cuda:
       if constexpr (kCudaBuild) weighted_loss_cuda(loss, r.losses, r.loss_weight);

@@ -25,9 +25,8 @@ void linear_cross_entropy_cpu(const LinearCrossEntropyViews& v) {
     const TensorView logits = rows_of(v.logits, 0, tokens);  // [tokens,V]
     gemm(tokens, V, d, {x.data, x.dtype, d}, {v.weight.data, weight_dtype, d, Transpose::yes}, {logits.data, dtype, V},
          epilogue);
-    cross_entropy_rows_cpu({logits, rows_of(v.targets, start, start + tokens), v.ignore_index,
-                            *v.loss_weight.as<double>(), rows_of(v.losses, start, start + tokens),
-                            gradients ? logits : TensorView()});
+    cross_entropy_rows_cpu({logits, rows_of(v.targets, start, start + tokens), v.ignore_index, v.loss_weight,
+                            rows_of(v.losses, start, start + tokens), gradients ? logits : TensorView()});
     const TensorView& dlogits = logits;
     const Accumulate accumulate = start > 0 ? Accumulate::yes : Accumulate::no;
     if (v.dx.defined())

@@ -1,5 +1,4 @@
 #pragma once
-#include "kernels/gradient_view.h"
 #include "tensor/view.h"
 
 namespace vigor {
@@ -18,13 +17,5 @@ struct LinearCrossEntropyViews {
 void linear_cross_entropy_cpu(const LinearCrossEntropyViews& views);
 // A target out of range makes its loss and its gradients NaN.
 void linear_cross_entropy_cuda(const LinearCrossEntropyViews& views);
-
-// CUDA halves of what kernels/cross_entropy does on a CPU; contiguous views.
-// weight [] f64 = 1 / the number of targets [N] i64 that are not ignore_index, 0 when there is none.
-void token_weight_cuda(const TensorView& weight, const TensorView& targets, int64_t ignore_index);
-// loss [] f32 = weight [] f64 * sum of losses [N] f32, added in f64.
-void weighted_loss_cuda(const TensorView& loss, const TensorView& losses, const TensorView& weight);
-// to (+)= dloss [] f32 * from f32; `to` may be `from`: then nothing is written for dloss = 1. At 16-byte addresses.
-void scaled_gradient_cuda(const GradientView& to, const TensorView& from, const TensorView& dloss);
 
 }  // namespace vigor

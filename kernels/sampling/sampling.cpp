@@ -24,18 +24,23 @@ Tensor sample(const Tensor& logits, const SamplingOptions& options, const Random
   const Tensor ids = empty({B}, Dtype::i32, in.device());
   RandomKey sampling_key = key;
   sampling_key.stream = RandomStream::sampling;
-  const bool filtered = !options.greedy && options.temperature > 0 && (options.top_k > 0 || options.top_p < 1);
-  const Tensor candidates =
-      filtered ? empty({B * V * static_cast<int64_t>(sizeof(Candidate))}, Dtype::u8, in.device()) : Tensor();
+  const bool draws = !options.greedy && options.temperature > 0, filters = options.top_k > 0 || options.top_p < 1;
+  const Tensor candidates = draws && (filters || !in.device().is_cpu())
+                                ? empty({B * V * static_cast<int64_t>(sizeof(Candidate))}, Dtype::u8, in.device())
+                                : Tensor();
+  Candidate* scratch = candidates.defined() ? static_cast<Candidate*>(candidates.raw()) : nullptr;
   switch (in.device().kind) {
     case DeviceKind::cpu:
-      sample_cpu(ids, in, options, sampling_key, filtered ? static_cast<Candidate*>(candidates.raw()) : nullptr);
+      sample_cpu(ids, in, options, sampling_key, scratch);
       break;
     case DeviceKind::cuda:
-      unsupported_device("sample", in.device());
+      if constexpr (kCudaBuild) sample_cuda(ids, in, options, sampling_key, scratch);
+      else unsupported_device("sample", in.device());
+      break;
   }
+  const Tensor drawn = to_device(ids, kCpu);
   for (int64_t b = 0; b < B; ++b)
-    if (ids.data<int32_t>()[b] < 0)
+    if (drawn.data<int32_t>()[b] < 0)
       throw std::runtime_error(
           fmt::format("sample: logits must be finite or -infinity, and not all -infinity; row {} of {} is not", b,
                       describe(logits)));

@@ -14,4 +14,8 @@ struct Candidate {
 void sample_cpu(const TensorView& ids, const TensorView& logits, const SamplingOptions& options, const RandomKey& key,
                 Candidate* candidates);
 
+// The same on a GPU; `candidates` is needed unless greedy or at temperature 0.
+void sample_cuda(const TensorView& ids, const TensorView& logits, const SamplingOptions& options, const RandomKey& key,
+                 Candidate* candidates);
+
 }  // namespace vigor

@@ -21,7 +21,9 @@ struct SoftmaxNode : Node {
         softmax_backward_cpu(dx, dy, y.get(), dim);
         break;
       case DeviceKind::cuda:
-        unsupported_device("softmax_backward", dy.device());
+        if constexpr (kCudaBuild) softmax_backward_cuda(dx, dy, y.get(), dim);
+        else unsupported_device("softmax_backward", dy.device());
+        break;
     }
     b.set(0, dx);
     scope.done({&dx});
@@ -42,7 +44,9 @@ Tensor softmax(const Tensor& x, int dim) {
       softmax_forward_cpu(y, contiguous_values(x), axis);
       break;
     case DeviceKind::cuda:
-      unsupported_device("softmax", x.device());
+      if constexpr (kCudaBuild) softmax_forward_cuda(y, contiguous_values(x), axis);
+      else unsupported_device("softmax", x.device());
+      break;
   }
   if (auto node = record<SoftmaxNode>({&x}, axis)) {
     node->y.save(y);
