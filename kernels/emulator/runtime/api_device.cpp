@@ -124,6 +124,7 @@ cudaError_t cudaDeviceReset() {
       return code;
   }
   stream_table().clear();
+  forget_graphs();
   free_everything();
   reload_modules();
   set_sticky_error(cudaSuccess);

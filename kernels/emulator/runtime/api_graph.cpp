@@ -88,6 +88,8 @@ void give(const std::vector<cudaGraphNode_t>& nodes, cudaGraphNode_t* list, size
 
 }  // namespace
 
+void vigor::emulator::forget_graphs() { all_graphs() = {}; }
+
 extern "C" {
 
 // --- capture ---

@@ -57,6 +57,8 @@ void refuse_while_capturing(const Event& event);
 void refuse_during_any_capture();  // the whole device is synchronised
 void refuse_unsafe_call();         // calls such as cudaMalloc, as the modes of this thread's and others' captures say
 
+void forget_graphs();  // cudaDeviceReset
+
 cudaStreamCaptureMode exchange_capture_mode(cudaStreamCaptureMode mode);  // this thread's
 
 }  // namespace vigor::emulator
