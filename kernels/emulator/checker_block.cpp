@@ -57,6 +57,10 @@ void MemoryBlockChecker::begin(const BlockInfo& block) {
   local_touched_ = false;
 }
 
+void MemoryBlockChecker::end() {
+  if (!uninitialised_.empty()) throw Fault(FaultKind::launch_failure, uninitialised_);
+}
+
 void MemoryBlockChecker::barrier(bool whole_block, uint32_t warps) {
   if (checking_) clocks_.barrier(whole_block, warps);
 }
@@ -184,9 +188,17 @@ void MemoryBlockChecker::check_run(const Access& access, const Run& run) {
 void MemoryBlockChecker::check_initialised(const Access& access, const Run& run, ByteFlags& written) {
   if (written.all(run.offset, run.bytes)) return;
   const uint64_t byte = written.find(false, run.offset, run.bytes) - run.offset;
-  report(FaultKind::launch_failure,
-         fmt::format("uninitialised: read of {} memory that was never written", run.range ? "global" : "shared"),
-         access, run.lane + static_cast<uint32_t>(byte) / access.bytes, run.address + byte);
+  const uint32_t lane = run.lane + static_cast<uint32_t>(byte) / access.bytes;
+  if (run.range) {
+    report(FaultKind::launch_failure, "uninitialised: read of global memory that was never written", access, lane,
+           run.address + byte);
+  }
+  // Without a barrier a thread may read what another is yet to write. That will be found as a race, which says more;
+  // so this report waits for the end of the block.
+  if (uninitialised_.empty()) {
+    uninitialised_ =
+        text_of("uninitialised: read of shared memory that was never written", access, lane, run.address + byte);
+  }
 }
 
 // Page by page, through the cells of the run's bytes.
@@ -280,7 +292,7 @@ void MemoryBlockChecker::require_no_conflict(const Access& access, const Run& ru
   const bool same_block = clocks_.in_this_block(earlier);
   const bool same_warp = same_block && warp_of(earlier) == access.warp;
   const char* remedy = !same_block ? "nothing orders blocks of a launch: use atomics, or two launches"
-                       : same_warp ? "no __syncwarp() between them"
+                       : same_warp ? "no __syncwarp() or __syncthreads() between them"
                                    : "no __syncthreads() between them";
   const char* how = !now_writes      ? "read after another thread's write"
                     : earlier_writes ? "two writes"

@@ -23,7 +23,7 @@ class MemoryBlockChecker : public BlockChecker {
   void fence(uint32_t warp, uint32_t lanes) override;
   void instruction(uint32_t instruction, uint32_t lanes) override;
   void divergent_branch(uint32_t instruction, uint32_t lanes) override;
-  void end() override {}
+  void end() override;
 
  private:
   // Consecutive lanes that access consecutive bytes of one allocation, or of shared memory.
@@ -55,6 +55,8 @@ class MemoryBlockChecker : public BlockChecker {
   bool releases_by_itself(uint32_t instruction);
   RangeShadow* range_of(const Access& access, uint32_t lane);
 
+  std::string text_of(const std::string& problem, const Access& access, uint32_t lane, uint64_t address,
+                      const std::string& other = {}) const;
   [[noreturn]] void report(FaultKind kind, const std::string& problem, const Access& access, uint32_t lane,
                            uint64_t address, const std::string& other = {}) const;
   std::string place_of(const Access& access, uint64_t address) const;
@@ -74,6 +76,7 @@ class MemoryBlockChecker : public BlockChecker {
   ShadowMemory shared_accesses_;
   ByteFlags shared_written_, shared_in_flight_;  // in flight: a cp.async will write it
   uint64_t copies_in_flight_ = 0;                // lanes
+  std::string uninitialised_;                    // report of the block's first such read of shared memory
   ByteFlags local_written_;                      // thread after thread
   bool local_touched_ = false;
 

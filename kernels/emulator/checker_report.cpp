@@ -9,11 +9,8 @@ namespace {
 std::string dim_text(const Dim3& dim) { return fmt::format("({},{},{})", dim.x, dim.y, dim.z); }
 
 std::string source_text(const SourceLocation& source) {
-  if (source.file.empty()) {
-    return fmt::format("PTX line {}: {} (compile with -lineinfo for source lines)", source.ptx_line,
-                       source.instruction);
-  }
-  return fmt::format("{}:{} ({})", source.file, source.line, source.instruction);
+  if (source.file.empty()) return fmt::format("PTX line {}, {}", source.ptx_line, source.instruction);
+  return fmt::format("{}:{}, {}", source.file, source.line, source.instruction);
 }
 
 }  // namespace
@@ -31,19 +28,21 @@ std::string MemoryBlockChecker::place_of(const Access& access, uint64_t address)
 
 std::string MemoryBlockChecker::other_party(Stamp stamp, bool writes) const {
   const uint32_t thread = thread_of(stamp);
-  return fmt::format("  {} by thread {} of block {}\n      at {}", writes ? "written" : "read",
-                     thread_index(launch_.block, thread / 32, thread % 32), dim_text(clocks_.block_of(stamp)),
-                     source_text(sources_.source(instruction_of(stamp))));
+  return fmt::format("\n  other   {} at {}\n  block   {}   thread {}", writes ? "write" : "read",
+                     source_text(sources_.source(instruction_of(stamp))), dim_text(clocks_.block_of(stamp)),
+                     thread_index(launch_.block, thread / 32, thread % 32));
+}
+
+std::string MemoryBlockChecker::text_of(const std::string& problem, const Access& access, uint32_t lane,
+                                        uint64_t address, const std::string& other) const {
+  return problem +
+         describe_place(launch_, block_, access.warp, static_cast<int>(lane), sources_.source(access.instruction)) +
+         fmt::format("\n  address {}; {} bytes accessed", place_of(access, address), access.bytes) + other;
 }
 
 void MemoryBlockChecker::report(FaultKind kind, const std::string& problem, const Access& access, uint32_t lane,
                                 uint64_t address, const std::string& other) const {
-  std::string text =
-      problem + "\n" +
-      describe_place(launch_, block_, access.warp, static_cast<int>(lane), sources_.source(access.instruction)) +
-      fmt::format("\n  address: {}, {} bytes accessed", place_of(access, address), access.bytes);
-  if (!other.empty()) text += "\n" + other;
-  throw Fault(kind, text);
+  throw Fault(kind, text_of(problem, access, lane, address, other));
 }
 
 }  // namespace vigor::emulator

@@ -38,7 +38,6 @@ void for_members(Warp& warp, const Instruction& instruction, uint32_t lanes, con
     const uint32_t here = meet(warp, instruction, group, member);
     if (here == 0) continue;
     lanes &= ~here;
-    if (warp.block->checker) warp.block->checker->warp_sync(warp.index, here);
     body(here);
   }
 }
@@ -175,7 +174,10 @@ constexpr auto kOr = [](auto a, auto b) { return a | b; };
 constexpr auto kXor = [](auto a, auto b) { return a ^ b; };
 
 void sync_warp(Warp& warp, const Instruction& instruction, uint32_t lanes) {
-  for_members(warp, instruction, lanes, instruction.operands[0], [](uint32_t) {});
+  for_members(warp, instruction, lanes, instruction.operands[0], [&](uint32_t group) {
+    // Only this orders the lanes' memory accesses; shuffles and votes do not.
+    if (warp.block->checker) warp.block->checker->warp_sync(warp.index, group);
+  });
 }
 
 void active_mask(Warp& warp, const Instruction& instruction, uint32_t lanes) {

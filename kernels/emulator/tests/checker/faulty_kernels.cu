@@ -6,12 +6,10 @@
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
-#include <cstdio>
-#include <cstring>
-#include <map>
+#include <cstdint>
 #include <string>
 
-#include "kernels/emulator/tests/faulty_kernels_support.cuh"
+#include "kernels/emulator/tests/checker/faulty_kernels_support.cuh"
 
 // ---- out of bounds ----
 
@@ -159,13 +157,32 @@ __global__ void divergent_barrier(float* y) {
 __global__ void shuffle_without_lanes(float* y) {
   float x = y[threadIdx.x];
   if (threadIdx.x < 16) x += __shfl_xor_sync(0xffffffffu, x, 1);  // fault: shuffle_without_lanes
+  __syncthreads();
   y[threadIdx.x] = x;
+}
+
+// The lanes beyond n have exited: what they would give is undefined.
+__global__ void shuffle_from_exited_lane(float* y, int n) {
+  if (threadIdx.x >= n) return;
+  y[threadIdx.x] += __shfl_down_sync(0xffffffffu, y[threadIdx.x], 1);  // fault: shuffle_from_exited_lane
+}
+
+// Lanes of one warp at different barriers.
+__global__ void barrier_in_warp(float* y, int n) {
+  if (threadIdx.x < n) {
+    y[threadIdx.x] = 1;
+    __syncthreads();  // fault: barrier_in_warp
+  }
+  y[threadIdx.x + 32] = y[threadIdx.x];
+  __syncwarp();
 }
 
 template <bool kWait>
 __device__ void copy_through_shared(float* y, const float* x) {
   __shared__ __align__(16) float tile[128];
-  cp_async_16(tile + 4 * threadIdx.x, x + 4 * threadIdx.x);  // other: missing_wait
+  const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(tile + 4 * threadIdx.x));
+  const float* from = x + 4 * threadIdx.x;
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");  // other: missing_wait
   if (kWait) asm volatile("cp.async.wait_all;" ::: "memory");
   __syncthreads();
   for (int i = 0; i < 4; ++i) y[4 * threadIdx.x + i] = tile[127 - 4 * threadIdx.x - i];  // fault: missing_wait
@@ -198,13 +215,13 @@ __global__ void last_block_all_fence(float* partial, unsigned* arrived, float* y
 }
 __global__ void warp_tree(float* y) {
   __shared__ float tile[64];
-  tile[threadIdx.x] = y[threadIdx.x];
+  tile[threadIdx.x] = y[global_thread()];
   const int lane = threadIdx.x % 32;
   for (int width = 16; width > 0; width /= 2) {
     __syncwarp();
     if (lane < width) tile[threadIdx.x] += tile[threadIdx.x + width];
   }
-  if (lane == 0) y[threadIdx.x] = tile[threadIdx.x];
+  if (lane == 0) y[global_thread()] = tile[threadIdx.x];
 }
 // Halves of a warp that synchronise on their own.
 __global__ void half_warps(float* y) {
@@ -300,6 +317,8 @@ void run_faults(const std::string& name) {
   if (name == "missing_fence") missing_fence<<<4, 64>>>(y, reinterpret_cast<unsigned*>(zeros(1)), filled(1));
   if (name == "divergent_barrier") divergent_barrier<<<1, 64>>>(y);
   if (name == "shuffle_without_lanes") shuffle_without_lanes<<<1, 32>>>(y);
+  if (name == "shuffle_from_exited_lane") shuffle_from_exited_lane<<<1, 32>>>(y, 20);
+  if (name == "barrier_in_warp") barrier_in_warp<<<1, 32>>>(y, 20);
   if (name == "missing_wait") missing_wait<<<1, 32>>>(y, x);
 }
 
@@ -344,7 +363,7 @@ void run_clean(const std::string& name) {
   if (name == "clean_same_value") same_value<<<4, 64>>>(zeros(1));
   if (name == "clean_cp_async") cp_async_waited<<<1, 32>>>(y, x);
   if (name == "clean_histogram") histogram<<<4, 64>>>(zeros(8), x);
-  if (name == "clean_named_barriers") named_barriers<<<2, 128>>>(y);
+  if (name == "clean_named_barriers") named_barriers<<<1, 128>>>(y);
   if (name == "clean_flag_in_shared") flag_in_shared<<<1, 64>>>(y);
 }
 

@@ -2,7 +2,6 @@
 // What the faulty kernels need: device memory and one check of every call.
 #include <cuda_runtime.h>
 
-#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
@@ -42,8 +41,3 @@ inline void free_all() {
 }
 
 __device__ inline int global_thread() { return static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x); }
-
-__device__ inline void cp_async_16(void* shared, const void* global) {
-  const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 16;" ::"r"(to), "l"(global) : "memory");
-}
