@@ -24,7 +24,7 @@ void load(Warp& warp, const Instruction& instruction, uint32_t lanes) {
       S* d = plane_of<T>(warp, instruction.operands[element]);
       if (at.contiguous) {
         const std::byte* from = at.pointer<std::byte>(0) + element * sizeof(T);
-        if (sizeof(S) == kBytes) {
+        if (kCount == 1 && sizeof(S) == sizeof(T)) {
           __builtin_memcpy(d, from, kBytes * kWarpSize);
         } else {
           for (uint32_t lane = 0; lane < kWarpSize; ++lane) d[lane] = static_cast<S>(read<T>(from + lane * kBytes));
