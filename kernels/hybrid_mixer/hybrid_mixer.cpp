@@ -1,9 +1,12 @@
 #include "kernels/hybrid_mixer/hybrid_mixer.h"
 
+#include <algorithm>
+
 #include "autograd/node.h"
 #include "kernels/arguments.h"
 #include "kernels/hybrid_mixer/hybrid_mixer_kernels.h"
 #include "tensor/op_scope.h"
+#include "tensor/primitives.h"
 
 namespace vigor {
 namespace {
@@ -13,7 +16,7 @@ struct HybridMixerNode : Node {
   enum Input { kX, kWMix, kA, kB, kC, kSkipD, kH0, kS0 };
   SavedTensor x{this, "x"}, w_mix{this, "w_mix"}, ssm_a{this, "A"}, ssm_b{this, "B"}, ssm_c{this, "C"};
   SavedTensor skip_d{this, "D"}, h0{this, "h0"}, s0{this, "s0"}, lengths{this, "lengths"}, resets{this, "resets"};
-  SavedTensor s{this, "s"};
+  SavedTensor s{this, "s"}, h_chunks{this, "h_chunks"};  // h_chunks: CUDA
 
   void backward(Backward& b) override;
 };
@@ -38,6 +41,53 @@ double forward_flops(const Tensor& x, int64_t n) {
   return static_cast<double>(x.size(0) * x.size(1)) * (4 * d * width + 2 * width * width + 5 * d);
 }
 
+// Work space, tensors that live until the launches are made.
+struct Scratch {
+  int64_t B, T, d, n;
+  Dtype dtype;  // of states
+  Device device;
+
+  Tensor make(const Shape& sizes) const { return empty(sizes, dtype, device); }
+  // The product that feeds a scan over states: `states` itself, or partial sums.
+  Tensor products(const Tensor& states) const {
+    const int64_t splits = hybrid_mixer_splits(B * chunks(), d);
+    return splits > 1 ? make({splits, B, T, n}) : states.with_view(*reshaped(states, {1, B, T, n}));
+  }
+  int64_t chunks() const { return hybrid_mixer_chunks(T); }
+};
+
+void forward_on_cuda(const HybridMixerInputs& in, const HybridMixerOutputs& out, const Scratch& scratch,
+                     const Tensor& s, const Tensor& h_chunks) {
+  const Tensor products = scratch.products(s), powers = scratch.make({6, scratch.n, scratch.n}),
+               s_chunks = scratch.make({scratch.B, scratch.chunks(), scratch.n});
+  HybridMixerWork work;
+  work.products = products, work.powers = powers, work.s_chunks = s_chunks, work.h_chunks = h_chunks;
+  if constexpr (kCudaBuild) hybrid_mixer_forward_cuda(in, out, work);
+  else unsupported_device("hybrid_mixer", scratch.device);
+}
+
+void backward_on_cuda(const HybridMixerInputs& in, HybridMixerGradients grads, const Scratch& scratch,
+                      const Tensor& h_chunks) {
+  const auto& [B, T, d, n, dtype, device] = scratch;
+  const int64_t slices = hybrid_mixer_slices(B * scratch.chunks());
+  const Tensor g = scratch.make({B, T, n}), products = scratch.products(g), powers = scratch.make({6, n, n}),
+               q_chunks = scratch.make({B, scratch.chunks(), d}), s_chunks = scratch.make({B, scratch.chunks(), n}),
+               sums = scratch.make({slices, 2 * n + 2, d}), matrix_sums = scratch.make({slices, n, n});
+  HybridMixerWork work;
+  grads.g = g, work.products = products, work.powers = powers, work.h_chunks = h_chunks, work.q_chunks = q_chunks;
+  work.s_chunks = s_chunks, work.sums = sums, work.matrix_sums = matrix_sums;
+  if constexpr (kCudaBuild) hybrid_mixer_backward_cuda(in, grads, work);
+  else unsupported_device("hybrid_mixer_backward", device);
+}
+
+void backward_on_cpu(const HybridMixerInputs& in, HybridMixerGradients grads, const Scratch& scratch) {
+  const auto& [B, T, d, n, dtype, device] = scratch;
+  const Tensor g = scratch.make({B, T, n}), s_previous = scratch.make({B, T, n}), h = scratch.make({T, d}),
+               a_packed = scratch.make({n, hybrid_mixer_packed_columns(n)});
+  grads.g = g, grads.s_previous = s_previous, grads.h = h, grads.a_packed = a_packed;
+  hybrid_mixer_backward_cpu(in, grads);
+}
+
 void HybridMixerNode::backward(Backward& b) {
   const Tensor dy = contiguous_values(b.grad_or_zeros(0));
   const Tensor dh_last = contiguous_values(b.grad(1)), ds_last = contiguous_values(b.grad(2));
@@ -53,25 +103,27 @@ void HybridMixerNode::backward(Backward& b) {
   const Backward::Target dc = wanted_target(b, kC, {d, n}, state_dtype, dy.device());
   const Backward::Target dw_mix = b.target(kWMix, {d}, state_dtype, dy.device());
   const Backward::Target dskip_d = b.target(kSkipD, {d}, state_dtype, dy.device());
-  const Tensor g = empty({B, T, n}, state_dtype, dy.device()), s_previous = empty({B, T, n}, state_dtype, dy.device());
-  const Tensor h = empty({T, d}, state_dtype, dy.device()),
-               a_packed = empty({n, hybrid_mixer_packed_columns(n)}, state_dtype, dy.device());
+  // w_mix and D may be one tensor, with one gradient buffer. Their sums are made side by side, so D's are added later.
+  const bool shared = dw_mix.tensor.raw() == dskip_d.tensor.raw();
+  const Tensor skip_sums = shared ? empty({d}, state_dtype, dy.device()) : dskip_d.tensor;
 
   const HybridMixerInputs in = views(x.get(), w_mix.get(), ssm_a.get(), ssm_b.get(), ssm_c.get(), skip_d.get(),
                                      {h0.get(), s0.get(), lengths.get(), resets.get()});
   HybridMixerGradients grads;
   grads.dy = dy, grads.dh_last = view_or_none(dh_last), grads.ds_last = view_or_none(ds_last), grads.s = s.get();
   grads.dx = dx, grads.dh0 = view_or_none(dh0), grads.ds0 = view_or_none(ds0);
-  grads.dw_mix = gradient_view(dw_mix), grads.dskip_d = gradient_view(dskip_d);
+  grads.dw_mix = gradient_view(dw_mix), grads.dskip_d = {skip_sums, dskip_d.accumulate && !shared};
   grads.da = gradient_view(da), grads.db = gradient_view(db), grads.dc = gradient_view(dc);
-  grads.g = g, grads.s_previous = s_previous, grads.h = h, grads.a_packed = a_packed;
+  const Scratch scratch{B, T, d, n, state_dtype, dy.device()};
   switch (dy.device().kind) {
     case DeviceKind::cpu:
-      hybrid_mixer_backward_cpu(in, grads);
+      backward_on_cpu(in, grads, scratch);
       break;
     case DeviceKind::cuda:
-      unsupported_device("hybrid_mixer_backward", dy.device());
+      backward_on_cuda(in, grads, scratch, h_chunks.get());
+      break;
   }
+  if (shared) accumulate(dskip_d.tensor, skip_sums);
   b.set(kX, dx);
   b.set(kH0, dh0);
   b.set(kS0, ds0);
@@ -108,8 +160,12 @@ void check_inputs(const Tensor& x, const Tensor& w_mix, const Tensor& ssm_a, con
   if (options.h0.defined()) expect("h0", "[B,d]", options.h0, {B, d}, dtype, x);
   if (options.s0.defined()) expect("s0", "[B,n]", options.s0, {B, n}, dtype, x);
   if (options.resets.defined()) expect("resets", "[B,T]", options.resets, {B, T}, Dtype::u8, x);
+  if (!x.device().is_cpu() && (n > kHybridMaxStates || x.dtype() == Dtype::f64))
+    fail("hybrid_mixer: on CUDA x must be f32 or bf16, and n at most {}; got n={} (x is {})", kHybridMaxStates, n,
+         describe(x));
   if (!options.lengths.defined()) return;
   expect("lengths", "[B]", options.lengths, {B}, Dtype::i32, x);
+  if (!x.device().is_cpu()) return;  // reading them would wait for the GPU; kernels take the nearest of 0 .. T
   const std::vector<int32_t> lengths = options.lengths.to_vector<int32_t>();
   for (size_t b = 0; b < lengths.size(); ++b)
     check(lengths[b] >= 0 && lengths[b] <= T, "hybrid_mixer: lengths must be in 0 .. T={}; lengths[{}] is {}", T, b,
@@ -117,6 +173,12 @@ void check_inputs(const Tensor& x, const Tensor& w_mix, const Tensor& ssm_a, con
 }
 
 }  // namespace
+
+int64_t hybrid_mixer_splits(int64_t chunks, int64_t d) {
+  constexpr int64_t kBlocks = 128;     // enough blocks for most GPUs
+  constexpr int64_t kNarrowest = 128;  // channels: one pass of a block
+  return std::clamp(kBlocks / chunks, int64_t{1}, (d + kNarrowest - 1) / kNarrowest);
+}
 
 HybridMixerResult hybrid_mixer(const Tensor& x, const Tensor& w_mix, const Tensor& ssm_a, const Tensor& ssm_b,
                                const Tensor& ssm_c, const Tensor& skip_d, const HybridMixerOptions& options) {
@@ -132,14 +194,21 @@ HybridMixerResult hybrid_mixer(const Tensor& x, const Tensor& w_mix, const Tenso
   const HybridMixerResult result{empty(x.shape(), x.dtype(), x.device()), empty({B, d}, state_dtype, x.device()),
                                  empty({B, n}, state_dtype, x.device())};
   const Tensor s = empty({B, T, n}, state_dtype, x.device());
-  const Tensor a_packed = empty({n, hybrid_mixer_packed_columns(n)}, state_dtype, x.device());
+  const Scratch scratch{B, T, d, n, state_dtype, x.device()};
+  const HybridMixerInputs in = views(values[0], values[1], values[2], values[3], values[4], values[5], option_values);
+  HybridMixerOutputs out{result.y, result.h_last, result.s_last, s, {}};
+  Tensor h_chunks;
   switch (x.device().kind) {
-    case DeviceKind::cpu:
-      hybrid_mixer_forward_cpu(views(values[0], values[1], values[2], values[3], values[4], values[5], option_values),
-                               {result.y, result.h_last, result.s_last, s, a_packed});
+    case DeviceKind::cpu: {
+      const Tensor a_packed = scratch.make({n, hybrid_mixer_packed_columns(n)});
+      out.a_packed = a_packed;
+      hybrid_mixer_forward_cpu(in, out);
       break;
+    }
     case DeviceKind::cuda:
-      unsupported_device("hybrid_mixer", x.device());
+      h_chunks = scratch.make({B, scratch.chunks(), d});
+      forward_on_cuda(in, out, scratch, s, h_chunks);
+      break;
   }
   if (auto node = record<HybridMixerNode>({&x, &w_mix, &ssm_a, &ssm_b, &ssm_c, &skip_d, &options.h0, &options.s0})) {
     node->x.save(values[0]);
@@ -153,6 +222,7 @@ HybridMixerResult hybrid_mixer(const Tensor& x, const Tensor& w_mix, const Tenso
     node->lengths.save(option_values.lengths);
     node->resets.save(option_values.resets);
     node->s.save(s);
+    node->h_chunks.save(h_chunks);
     node->attach({&result.y, &result.h_last, &result.s_last});
   }
   scope.done({&result.y, &result.h_last, &result.s_last});

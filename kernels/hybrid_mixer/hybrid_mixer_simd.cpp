@@ -72,6 +72,14 @@ namespace {
 
 // A strip is V neighbouring vectors of channels held in registers over the whole scan: 4, to overlap the latency of
 // four independent scans, or 1 at the end of a row.
+
+// Zeros in the steps behind the real ones.
+template <int V, class T, class Lanes>
+VIGOR_INLINE void fill_padding(T* strip, const HybridSteps& time, int64_t d, Lanes lanes) {
+  for (int64_t t = time.length; t < time.steps; ++t)
+    for (int v = 0; v < V; ++v) store(strip + t * d + v * kLanes, zero(), lanes);
+}
+
 template <int V, class T, class Lanes>
 void forward_strip(const HybridChannelsForward<T, float>& p, int64_t channel, Lanes lanes) {
   vfloat h[V], w[V], one_minus_w[V], skip_d[V];
@@ -91,8 +99,7 @@ void forward_strip(const HybridChannelsForward<T, float>& p, int64_t channel, La
       store(p.y + row + v * kLanes, skip_d[v] * h[v], lanes);
     }
   }
-  for (int64_t t = p.time.length; t < p.time.steps; ++t)
-    for (int v = 0; v < V; ++v) store(p.y + t * p.d + channel + v * kLanes, zero(), lanes);
+  fill_padding<V>(p.y + channel, p.time, p.d, lanes);
   for (int v = 0; v < V; ++v) store(p.h_last + channel + v * kLanes, h[v], lanes);
 }
 
@@ -134,8 +141,7 @@ void backward_strip(const HybridChannelsBackward<T, float>& p, int64_t channel, 
       q[v] = reset ? zero() : w[v] * q[v];
     }
   }
-  for (int64_t t = p.time.length; t < p.time.steps; ++t)
-    for (int v = 0; v < V; ++v) store(p.dx + t * p.d + channel + v * kLanes, zero(), lanes);
+  fill_padding<V>(p.dx + channel, p.time, p.d, lanes);
   for (int v = 0; v < V; ++v) {
     const int64_t c = channel + v * kLanes;
     store(p.dw + c, dw[v], lanes);

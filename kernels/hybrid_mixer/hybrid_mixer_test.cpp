@@ -2,52 +2,19 @@
 
 #include <gtest/gtest.h>
 
-#include "autograd/engine.h"
+#include "kernels/hybrid_mixer/hybrid_mixer_testing.h"
 #include "tensor/safetensors.h"
 #include "tensor/simd.h"
-#include "tests/support/testing.h"
 
 namespace vigor {
 namespace {
+
+using namespace testing::hybrid_mixer_cases;
 
 using testing::expect_close;
 using testing::expect_error;
 using testing::expect_gradients;
 using testing::random;
-
-// Inputs in the order of the function; options after them.
-struct Case {
-  std::vector<Tensor> inputs;  // x, w_mix, A, B, C, D, h0, s0
-  Tensor lengths, resets;
-};
-
-Case make_case(int64_t B, int64_t T, int64_t d, int64_t n, Dtype dtype = Dtype::f64) {
-  // A has a spectral radius of about 1 and w_mix covers negative values and values above 1.
-  const double scale = 1.5 / std::sqrt(static_cast<double>(n));
-  return {{random({B, T, d}, dtype, 1), random({d}, dtype, 2, -0.4, 1.1), random({n, n}, dtype, 3, -scale, scale),
-           random({n, d}, dtype, 4), random({d, n}, dtype, 5), random({d}, dtype, 6), random({B, d}, dtype, 7),
-           random({B, n}, dtype, 8)},
-          {},
-          {}};
-}
-
-Case ragged_case(int64_t T, int64_t d, int64_t n, Dtype dtype = Dtype::f64) {
-  Case c = make_case(4, T, d, n, dtype);
-  const int32_t length = static_cast<int32_t>(T);
-  c.lengths = from_values(std::vector<int32_t>{length, length / 2, 1, 0}, {4});
-  std::vector<uint8_t> resets(static_cast<size_t>(4 * T), 0);
-  resets[static_cast<size_t>(T / 3)] = 1;          // inside sequence 0,
-  resets[static_cast<size_t>(T)] = 1;              // at the first step of sequence 1,
-  resets[static_cast<size_t>(2 * T - 1)] = 1;      // in its padding,
-  resets[static_cast<size_t>(T + T / 2 - 1)] = 1;  // and at its last step
-  c.resets = from_values(resets, {4, T});
-  return c;
-}
-
-HybridMixerResult run(std::span<const Tensor> in, const Tensor& lengths = {}, const Tensor& resets = {}) {
-  return hybrid_mixer(in[0], in[1], in[2], in[3], in[4], in[5], {in[6], in[7], lengths, resets});
-}
-std::vector<Tensor> as_vector(const HybridMixerResult& r) { return {r.y, r.h_last, r.s_last}; }
 
 // The equations, one number at a time.
 std::vector<Tensor> definition(const Case& c) {
@@ -88,31 +55,6 @@ std::vector<Tensor> definition(const Case& c) {
 // Indices start .. end-1 of dimension `dim`, without gradient history.
 Tensor part(const Tensor& x, int dim, int64_t start, int64_t end) {
   return x.with_view(sliced(x, dim, start, end, 1, "part"));
-}
-
-// A fixed random gradient for a result.
-Tensor output_gradient(const Tensor& y) {
-  return testing::converted(random(y.shape(), Dtype::f64, 100 + static_cast<uint32_t>(y.size(-1))), y.dtype());
-}
-
-// Errors are measured against the largest element: every element is a sum over terms of that size.
-void expect_near_largest(const Tensor& actual, const Tensor& expected, double tolerance) {
-  double largest = 0;
-  for (const double v : expected.to_vector<double>()) largest = std::max(largest, std::fabs(v));
-  expect_close(actual, expected, tolerance * largest);
-}
-
-// Results, then the gradients of all inputs for fixed random gradients of the three results.
-std::vector<Tensor> results_and_gradients(const Case& c, Dtype dtype) {
-  std::vector<Tensor> in;
-  for (const Tensor& input : c.inputs)
-    in.push_back(set_requires_grad(testing::converted(input, in.empty() || dtype == Dtype::f64 ? dtype : Dtype::f32)));
-  const std::vector<Tensor> out = as_vector(run(in, c.lengths, c.resets));
-  std::vector<Tensor> up, all = out;
-  for (const Tensor& y : out) up.push_back(output_gradient(y));
-  backward(out, up);
-  for (const Tensor& x : in) all.push_back(grad(x));
-  return all;
 }
 
 TEST(HybridMixer, OneChannelOneStateByHand) {
@@ -300,6 +242,33 @@ TEST(HybridMixer, GradientsAddUpInLeafBuffers) {
     std::vector<double> twice = first[i].to_vector<double>();
     for (double& v : twice) v *= 2;
     testing::expect_values(grad(in[i]), twice, 1e-4);
+  }
+}
+
+// Two gradients of one tensor, one buffer: both count, on the first pass and on the second.
+TEST(HybridMixer, OneTensorMayBeBothWMixAndD) {
+  const Case c = make_case(2, 5, 9, 9, Dtype::f32);
+  std::vector<Tensor> in = c.inputs;
+  const auto backward_of = [&](const std::vector<Tensor>& inputs) {
+    const Tensor y = run(inputs).y, up = full(y.shape(), 1);
+    backward(std::span(&y, 1), std::span(&up, 1));
+  };
+  in[5] = clone(in[1]);  // apart
+  in[4] = clone(in[3]);
+  for (const size_t i : {1, 3, 4, 5}) set_requires_grad(in[i]);
+  backward_of(in);
+  std::vector<double> expected = grad(in[1]).to_vector<double>(), expected_b = grad(in[3]).to_vector<double>();
+  for (size_t i = 0; i < expected.size(); ++i) expected[i] += grad(in[5]).to_vector<double>()[i];
+  for (size_t i = 0; i < expected_b.size(); ++i) expected_b[i] += grad(in[4]).to_vector<double>()[i];
+  in[1] = in[5] = set_requires_grad(clone(c.inputs[1]));
+  in[3] = in[4] = set_requires_grad(clone(c.inputs[3]));  // n = d: B and C too
+  for (const size_t i : {1, 3}) set_grad_buffer(in[i], full(in[i].shape(), 99));
+  for (int pass = 1; pass <= 2; ++pass) {
+    backward_of(in);
+    testing::expect_values(grad(in[1]), expected, 1e-5 * pass);
+    testing::expect_values(grad(in[3]), expected_b, 1e-5 * pass);
+    for (double& v : expected) v *= 2;
+    for (double& v : expected_b) v *= 2;
   }
 }
 
