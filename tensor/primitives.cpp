@@ -50,14 +50,6 @@ void fill_values(const TensorView& y, T value) {
   });
 }
 
-// The dimension along which x is contiguous when it is not the last one of the loop, as y's is; otherwise -1.
-int transposed_dim(const StridedLoop<2>& loop) {
-  if (loop.inner_stride(0) != 1 || loop.inner_stride(1) == 1) return -1;
-  for (int dim = loop.sizes.rank() - 2; dim >= 0; --dim)
-    if (loop.strides[1][dim] == 1) return dim;
-  return -1;
-}
-
 // Copies matrices of the dimensions (dim, last), contiguous along the last in y and along `dim` in x, in square tiles,
 // so that each cache line that is read or written is used in full while it is there.
 template <class To, class From>

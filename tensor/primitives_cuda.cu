@@ -68,6 +68,69 @@ __global__ void copy_packs_kernel(To* y, const From* x, int64_t n) {
   if (rest < n) y[rest] = convert<To>(x[rest]);
 }
 
+// ---- transposing copies ----
+
+constexpr int kTile = 32;
+constexpr int kTileRows = kThreads / kTile;  // that the block's threads cover at once
+
+// A matrix [rows, columns], contiguous along the columns in y and along the rows in x; many of them, at `starts`.
+struct Transposition {
+  DeviceStrides<2> starts;  // of the matrices
+  int64_t matrices, rows, columns;
+  int64_t y_row, x_column;  // distances in elements
+};
+
+// One block copies tiles of 32 x 32 through shared memory, so that a warp reads neighbours in x and writes neighbours
+// in y. A tile's rows are 33 elements apart: 32 neighbours of one column then lie in 32 banks.
+template <class T>
+__global__ void __launch_bounds__(kThreads) transpose_kernel(T* y, const T* x, Transposition t) {
+  __shared__ T tile[kTile][kTile + 1];
+  const int lane = static_cast<int>(threadIdx.x) % kTile, first = static_cast<int>(threadIdx.x) / kTile;
+  const int64_t across = (t.columns + kTile - 1) / kTile, down = (t.rows + kTile - 1) / kTile;
+  for (int64_t i = blockIdx.x; i < t.matrices * across * down; i += gridDim.x) {
+    int64_t at[2];
+    t.starts.offsets(i / (across * down), at);
+    const int64_t row = i / across % down * kTile, column = i % across * kTile;
+    for (int k = first; k < kTile; k += kTileRows)
+      if (row + lane < t.rows && column + k < t.columns)
+        tile[k][lane] = x[at[1] + (column + k) * t.x_column + row + lane];
+    __syncthreads();
+    for (int k = first; k < kTile; k += kTileRows)
+      if (row + k < t.rows && column + lane < t.columns) y[at[0] + (row + k) * t.y_row + column + lane] = tile[lane][k];
+    __syncthreads();  // before the next tile is read
+  }
+}
+
+// True where such a copy was launched: both of one dtype, whose elements move as unsigned integers of their size.
+bool launch_transposition(const TensorView& y, const TensorView& x) {
+  const StridedLoop<2> loop(y.sizes, {y.strides, x.strides});
+  const int dim = transposed_dim(loop), last = loop.sizes.rank() - 1;
+  if (dim < 0 || y.dtype != x.dtype || loop.sizes[dim] < kTile / 2 || loop.sizes[last] < kTile / 2) return false;
+  StridedLoop<2> others = loop;
+  others.sizes[dim] = others.sizes[last] = 1;
+  const Transposition t{DeviceStrides<2>(others), others.sizes.numel(), loop.sizes[dim],
+                        loop.sizes[last],         loop.strides[0][dim], loop.strides[1][last]};
+  const unsigned blocks = grid_size(t.matrices * ceil_div(t.rows, kTile) * ceil_div(t.columns, kTile), 1);
+  const auto launch = [&]<class T>() {
+    transpose_kernel<<<blocks, kThreads, 0, cuda_stream()>>>(y.as<T>(), x.as<const T>(), t);
+  };
+  switch (size_of(y.dtype)) {
+    case 1:
+      launch.operator()<uint8_t>();
+      break;
+    case 2:
+      launch.operator()<uint16_t>();
+      break;
+    case 4:
+      launch.operator()<uint32_t>();
+      break;
+    default:
+      launch.operator()<uint64_t>();
+  }
+  VIGOR_CUDA_CHECK_LAUNCH("copy");
+  return true;
+}
+
 template <class To, class From>
 void launch_copy(const TensorView& y, const TensorView& x) {
   constexpr int N = kPackBytes / static_cast<int>(sizeof(To) > sizeof(From) ? sizeof(To) : sizeof(From));
@@ -159,6 +222,7 @@ void copy_cuda(const TensorView& y, const TensorView& x) {
                                      cudaMemcpyDeviceToDevice, cuda_stream()));
     return;
   }
+  if (launch_transposition(y, x)) return;
   visit_any(y.dtype, [&]<class To>() {
     visit_any(x.dtype, [&]<class From>() { launch_copy<device_type<To>, device_type<From>>(y, x); });
   });

@@ -52,4 +52,13 @@ struct StridedLoop {
   }
 };
 
+// The dimension along which operand 1 is contiguous when it is not the last one of the loop, as it is for operand 0;
+// otherwise -1. A copy between the two transposes matrices of these two dimensions.
+inline int transposed_dim(const StridedLoop<2>& loop) {
+  if (loop.inner_stride(0) != 1 || loop.inner_stride(1) == 1) return -1;
+  for (int dim = loop.sizes.rank() - 2; dim >= 0; --dim)
+    if (loop.strides[1][dim] == 1) return dim;
+  return -1;
+}
+
 }  // namespace vigor

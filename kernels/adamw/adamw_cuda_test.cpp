@@ -1,0 +1,131 @@
+#include "kernels/adamw/adamw.h"
+
+#include "kernels/adamw/adamw_kernels.h"
+#include "tests/support/cuda_testing.h"
+
+namespace vigor {
+namespace {
+
+using namespace vigor::testing;
+
+StepState state_of(int64_t step) {
+  StepState s;
+  s.step = step;
+  s.learning_rate = 0.01f;
+  set_bias_corrections(s, {});
+  return s;
+}
+
+// A StepState in device memory.
+StepStateMemory on_device(const StepState& state) {
+  StepStateMemory memory(kCuda);
+  memory.set_inputs(state);
+  return memory;
+}
+
+struct Arrays {
+  Tensor param, master, grad, m, v;
+};
+
+// Float parameters are their own master.
+Arrays arrays_of(int64_t n, Dtype dtype) {
+  const Tensor master = random({n}, Dtype::f32, 0);
+  return {dtype == Dtype::f32 ? master : converted(master, dtype), master, random({n}, dtype, 1),
+          random({n}, Dtype::f32, 2), random({n}, Dtype::f32, 3, 0)};
+}
+Arrays on_cuda(const Arrays& a) {
+  return {testing::on_cuda(a.param), testing::on_cuda(a.master), testing::on_cuda(a.grad), testing::on_cuda(a.m),
+          testing::on_cuda(a.v)};
+}
+
+AdamWOptions strong() {
+  AdamWOptions options;
+  options.weight_decay = 0.1;
+  options.eps = 1e-3;
+  return options;
+}
+
+TEST(AdamWCuda, EqualsTheCpuInF32) {
+  for (const int64_t n : {1, 3, 17, 64, 4099})
+    for_each_warp_order([&] {
+      const Arrays host = arrays_of(n, Dtype::f32), device = on_cuda(host);
+      for (int64_t step = 4; step < 6; ++step) {
+        const StepState state = state_of(step);
+        const StepStateMemory memory = on_device(state);
+        adamw_update(host.param, host.grad, host.m, host.v, &state, strong());
+        adamw_update(device.param, device.grad, device.m, device.v, memory.on_device(), strong());
+      }
+      expect_close(on_host(device.param), host.param, 1e-7, 1e-6);
+      expect_close(on_host(device.m), host.m, 1e-8, 1e-6);
+      expect_close(on_host(device.v), host.v, 1e-8, 1e-6);
+    });
+}
+
+TEST(AdamWCuda, MixedEqualsTheCpu) {
+  for (const bool stochastic : {false, true})
+    for (const int64_t n : {1, 3, 17, 64, 4099}) {
+      const Bf16Rounding rounding{stochastic, 11, 2};
+      for_each_warp_order([&] {
+        const Arrays host = arrays_of(n, Dtype::bf16), device = on_cuda(host);
+        for (int64_t step = 4; step < 6; ++step) {
+          const StepState state = state_of(step);
+          const StepStateMemory memory = on_device(state);
+          adamw_update_mixed(host.param, host.master, host.grad, host.m, host.v, &state, strong(), rounding);
+          adamw_update_mixed(device.param, device.master, device.grad, device.m, device.v, memory.on_device(), strong(),
+                             rounding);
+        }
+        const Tensor master = on_host(device.master);
+        expect_close(master, host.master, 1e-7, 1e-6);
+        expect_close(on_host(device.m), host.m, 1e-8, 1e-6);
+        expect_close(on_host(device.v), host.v, 1e-8, 1e-6);
+        // The parameter is its own master rounded: with the same random words as on the CPU.
+        const Tensor expected = converted(master, Dtype::bf16);
+        const RandomKey key = rounding_key(rounding, state_of(5));
+        for (int64_t i = 0; stochastic && i < n; ++i)
+          expected.data<bf16>()[i].bits =
+              round_stochastically(master.data<float>()[i], random_bits(key, static_cast<uint64_t>(i)));
+        expect_equal(on_host(device.param), expected);
+      });
+    }
+}
+
+TEST(AdamWCuda, TakesTheClipFactorOfTheState) {
+  const int64_t n = 33;
+  const Arrays host = arrays_of(n, Dtype::f32), device = on_cuda(host);
+  StepState state = state_of(0);
+  state.clip_factor = 0.25f;
+  const Tensor bytes = empty({static_cast<int64_t>(sizeof state)}, Dtype::u8);
+  std::memcpy(bytes.raw(), static_cast<const void*>(&state), sizeof state);
+  const Tensor there = testing::on_cuda(bytes);
+  adamw_update(host.param, host.grad, host.m, host.v, &state);
+  adamw_update(device.param, device.grad, device.m, device.v, static_cast<const StepState*>(there.raw()));
+  expect_close(on_host(device.param), host.param, 1e-7, 1e-6);
+  expect_close(on_host(device.m), host.m, 1e-8, 1e-6);
+}
+
+TEST(AdamWCuda, ElementsThatAreNotAligned) {
+  const auto from_one = [](const Tensor& x) { return x.with_view(sliced(x, 0, 1, x.numel(), 1, "test")); };
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+    const Arrays host = arrays_of(38, dtype), device = on_cuda(host);
+    const StepState state = state_of(1);
+    const StepStateMemory memory = on_device(state);
+    for (const Arrays* a : {&host, &device}) {
+      const StepState* s = a == &host ? &state : memory.on_device();
+      if (dtype == Dtype::f32) adamw_update(from_one(a->param), from_one(a->grad), from_one(a->m), from_one(a->v), s);
+      else
+        adamw_update_mixed(from_one(a->param), from_one(a->master), from_one(a->grad), from_one(a->m), from_one(a->v),
+                           s, {}, {true, 5, 0});
+    }
+    expect_close(on_host(device.param), host.param, 1e-7, dtype == Dtype::f32 ? 1e-6 : 8e-3);
+    expect_close(on_host(device.m), host.m, 1e-8, 1e-6);
+  }
+}
+
+TEST(AdamWCuda, DoubleIsRefused) {
+  const Tensor p = zeros({2}, Dtype::f64, kCuda);
+  const StepStateMemory memory(kCuda);
+  expect_error([&] { adamw_update(p, p, p, p, memory.on_device()); }, {"adamw: on CUDA param must be f32", "f64"});
+}
+
+}  // namespace
+}  // namespace vigor
