@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "kernels/cross_entropy/cross_entropy_kernels.h"
 #include "kernels/linear_cross_entropy/linear_cross_entropy.h"
 #include "kernels/linear_cross_entropy/linear_cross_entropy_kernels.h"
 #include "tests/support/cuda_testing.h"
