@@ -80,16 +80,17 @@ FatBinary read_fat_binary(std::span<const std::byte> bytes) {
 }
 
 std::string missing_ptx_problem(const FatBinary& binary) {
+  constexpr const char* kFlags = "nvcc -gencode arch=compute_80,code=compute_80 -no-compress";
   if (!binary.ptx.empty()) return {};
   if (!binary.compressed_ptx.empty()) {
     return "its PTX (" + architecture_list(binary.compressed_ptx, "compute_") +
            ") is compressed; build with nvcc -no-compress";
   }
-  const std::string has =
-      binary.machine_code.empty()
-          ? std::string("holds no device code in this container (relocatable code, -rdc=true, is not emulated)")
-          : "holds machine code only (" + architecture_list(binary.machine_code, "sm_") + ")";
-  return has + "; build with nvcc -gencode arch=compute_80,code=compute_80 -no-compress";
+  if (!binary.machine_code.empty()) {
+    return "its device code is machine code only (" + architecture_list(binary.machine_code, "sm_") + "); build with " +
+           kFlags;
+  }
+  return std::string("it holds no PTX (relocatable device code, -rdc=true, is not emulated); build with ") + kFlags;
 }
 
 }  // namespace vigor::emulator

@@ -27,6 +27,7 @@ constexpr int kWrapperMagic = 0x466243B1;
 struct Registry {
   std::vector<std::unique_ptr<Binary>> binaries;
   std::map<const void*, std::unique_ptr<Kernel>> kernels;  // by address of the __global__ function
+  std::map<const void*, Kernel*> handles;                  // by their own address: cudaKernel_t, cudaFunction_t
   std::map<const void*, Variable> variables;               // by address of the host shadow
 };
 
@@ -53,7 +54,7 @@ const Module& module_of(Binary& binary) {
         checker->host_wrote(variable.address, variable.bytes);  // without an initial value it is zero
       }
     } else {
-      binary.problem = "the program " + missing_ptx_problem(contents);
+      binary.problem = "the program cannot run on the emulated device: " + missing_ptx_problem(contents);
     }
   }
   if (!binary.problem.empty()) {
@@ -85,6 +86,7 @@ Binary* register_binary(const void* wrapper) {
 
 void unregister_binary(Binary* binary) {
   Registry& all = registry();
+  std::erase_if(all.handles, [&](const auto& entry) { return entry.second->binary == binary; });
   std::erase_if(all.kernels, [&](const auto& entry) { return entry.second->binary == binary; });
   std::erase_if(all.variables, [&](const auto& entry) { return entry.second.binary == binary; });
   std::erase_if(all.binaries, [&](const auto& entry) {
@@ -94,7 +96,9 @@ void unregister_binary(Binary* binary) {
 }
 
 void register_kernel(Binary* binary, const void* host_function, const char* name) {
-  registry().kernels[host_function] = std::make_unique<Kernel>(Kernel{binary, name});
+  auto kernel = std::make_unique<Kernel>(Kernel{binary, name});
+  registry().handles[kernel.get()] = kernel.get();
+  registry().kernels[host_function] = std::move(kernel);
 }
 
 void register_variable(const void* host_variable, Variable variable) {
@@ -102,12 +106,11 @@ void register_variable(const void* host_variable, Variable variable) {
 }
 
 Kernel& find_kernel(const void* function) {
-  auto& kernels = registry().kernels;
-  if (const auto found = kernels.find(function); found != kernels.end()) return *found->second;
-  for (const auto& [host_function, kernel] : kernels) {
-    if (kernel.get() == function) return *kernel;
-  }
-  throw CudaFailure{cudaErrorInvalidDeviceFunction};
+  const Registry& all = registry();
+  if (const auto handle = all.handles.find(function); handle != all.handles.end()) return *handle->second;
+  const auto found = all.kernels.find(function);
+  require(found != all.kernels.end(), cudaErrorInvalidDeviceFunction);
+  return *found->second;
 }
 
 const Module& module_of(const Kernel& kernel) { return module_of(*kernel.binary); }
