@@ -9,7 +9,7 @@
 namespace vigor::emulator {
 namespace {
 
-constexpr uint64_t kPage = ShadowMemory::kPageBytes;
+constexpr uint64_t kPage = ShadowPage::kBytes;
 
 // Memory that the host can write without our knowing, and variables, which are initialised, count as written.
 bool starts_written(RangeKind kind) { return kind != RangeKind::device; }

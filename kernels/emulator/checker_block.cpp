@@ -9,11 +9,20 @@
 namespace vigor::emulator {
 namespace {
 
+constexpr uint32_t kFirstAndLast = 0x80000001;  // when all lanes read the same, two stand for all: see ShadowPage
+
 bool writes(AccessKind kind) { return kind != AccessKind::read && kind != AccessKind::async_read; }
 bool reads(AccessKind kind) {
   return kind == AccessKind::read || kind == AccessKind::async_read || kind == AccessKind::atomic;
 }
 bool is_strong(const Access& access) { return access.kind == AccessKind::atomic || access.is_volatile; }
+
+// Is lane i's address that of lane 0 plus i * step, for all 32?
+bool is_regular(const Access& access, uint64_t step) {
+  uint64_t gap = 0;
+  for (uint32_t lane = 0; lane < 32; ++lane) gap |= access.addresses[lane] ^ (access.addresses[0] + lane * step);
+  return access.lanes == ~0u && gap == 0;
+}
 
 template <class F>
 void for_lanes(uint32_t lanes, F&& f) {
@@ -114,10 +123,20 @@ RangeShadow* MemoryBlockChecker::range_of(const Access& access, uint32_t lane) {
 
 void MemoryBlockChecker::check_shared_or_global(const Access& access) {
   if (is_strong(access)) synchronise_by_memory(access);
-  start_ = clocks_.start();
-  ordered_age_ = clocks_.floor(access.warp) - start_;
-  uint32_t lanes = writes(access.kind) ? distinct_lanes(access) : access.lanes;
+  past_ = {clocks_.start(), clocks_.floor(access.warp) - clocks_.start()};
   const bool in_global = access.space == Space::global;
+  uint32_t lanes = access.lanes;
+  if (is_regular(access, access.bytes)) {
+    Run run{0, 32, access.addresses[0], uint64_t{32} * access.bytes, in_global ? range_of(access, 0) : nullptr, 0};
+    if (!in_global || (run.range && run.range->range.contains(run.address, run.bytes))) {
+      run.offset = in_global ? run.address - run.range->base : run.address;
+      check_run(access, run);
+      return;
+    }
+  } else if (!writes(access.kind) && is_regular(access, 0)) {
+    lanes = kFirstAndLast;
+  }
+  if (writes(access.kind)) lanes = distinct_lanes(access);
   while (lanes != 0) {
     Run run{};
     run.lane = static_cast<uint32_t>(std::countr_zero(lanes));
@@ -134,7 +153,6 @@ void MemoryBlockChecker::check_shared_or_global(const Access& access) {
     };
     uint32_t next = run.lane + 1;
     if (follows(next, run.address)) {
-      // Lanes that read the same: two of them stand for all, see ShadowCells.
       while (follows(next, run.address)) ++next;
       run.lanes = 1;
       run.bytes = access.bytes;
@@ -165,11 +183,13 @@ void MemoryBlockChecker::check_run(const Access& access, const Run& run) {
       !shared_in_flight_.none(run.offset, run.bytes)) {
     const uint64_t byte = shared_in_flight_.find(true, run.offset, run.bytes) - run.offset;
     const uint32_t lane = run.lane + static_cast<uint32_t>(byte) / access.bytes;
-    const ShadowCells cells = shared_accesses_.cells(run.offset + byte, 2, block_count_, shared_arena_);
+    const ShadowPage& page =
+        shared_accesses_.page(run.offset + byte, ShadowMemory::kWidestShift, block_count_, shared_arena_);
+    const uint64_t cell = (run.offset + byte) % ShadowPage::kBytes >> page.shift;
     report(FaultKind::launch_failure,
            reads(access.kind) ? "early read: cp.async data read before its wait"
                               : "race: write to bytes that a cp.async is yet to write",
-           access, lane, run.address + byte, other_party(*cells.write, true));
+           access, lane, run.address + byte, other_party(page.write[cell], true));
   }
   if (reads(access.kind)) check_initialised(access, run, written);
   if (access.kind == AccessKind::async_issue) {
@@ -203,87 +223,62 @@ void MemoryBlockChecker::check_initialised(const Access& access, const Run& run,
 
 // Page by page, through the cells of the run's bytes.
 void MemoryBlockChecker::check_races(const Access& access, const Run& run) {
-  const auto granularity = static_cast<uint32_t>(std::countr_zero(run.offset | access.bytes | 4));
+  const auto shift =
+      static_cast<uint32_t>(std::countr_zero(run.offset | access.bytes | uint64_t{1} << ShadowMemory::kWidestShift));
+  ShadowArena& arena = run.range ? checker_.arena() : shared_arena_;
   for (uint64_t done = 0; done < run.bytes;) {
     const uint64_t offset = run.offset + done;
-    const uint64_t bytes = std::min(run.bytes - done, ShadowMemory::kPageBytes - offset % ShadowMemory::kPageBytes);
-    const ShadowCells cells =
-        run.range ? run.range->accesses.cells(offset, granularity, checker_.generation(), checker_.arena())
-                  : shared_accesses_.cells(offset, granularity, block_count_, shared_arena_);
-    if (writes(access.kind)) touch_cells<true>(access, run, cells, done, bytes);
-    else touch_cells<false>(access, run, cells, done, bytes);
+    const uint64_t bytes = std::min(run.bytes - done, ShadowPage::kBytes - offset % ShadowPage::kBytes);
+    ShadowPage& page = run.range ? run.range->accesses.page(offset, shift, checker_.generation(), arena)
+                                 : shared_accesses_.page(offset, shift, block_count_, arena);
+    touch_page(access, run, page, arena, done, bytes);
     done += bytes;
   }
 }
 
-// False for most accesses that cannot be part of a race with this thread's, without asking the clocks: nobody's, those
-// that a barrier of the block has ordered, and the thread's own.
-bool MemoryBlockChecker::suspicious(Stamp earlier, uint32_t thread) const {
-  const uint32_t age = time_of(earlier) - start_;  // of another block: enormous
-  const bool own = thread_of(earlier) == thread && time_of(earlier) >= start_;
-  return (earlier != 0) & (age >= ordered_age_) & !own;
-}
+void MemoryBlockChecker::touch_page(const Access& access, const Run& run, ShadowPage& page, ShadowArena& arena,
+                                    uint64_t done, uint64_t bytes) {
+  const uint64_t first = (run.offset + done) % ShadowPage::kBytes >> page.shift;
+  const uint64_t count = bytes >> page.shift;
+  const auto cells_of_lane = static_cast<uint32_t>(std::countr_zero(access.bytes)) - page.shift;
+  std::array<Stamp, ShadowPage::kBytes> mine;
+  fill_stamps(mine.data(),
+              make_stamp(clocks_.now(access.warp), 32 * access.warp + run.lane, access.instruction, is_strong(access)),
+              done >> page.shift, cells_of_lane, count);
 
-template <bool kWrites>
-void MemoryBlockChecker::touch_cells(const Access& access, const Run& run, const ShadowCells& cells, uint64_t done,
-                                     uint64_t bytes) {
-  const uint64_t count = bytes >> cells.shift;
-  // Cell c belongs to lane (done + (c << shift)) / access.bytes of the run; sizes are mostly powers of two.
-  const auto lane_of = [&](uint64_t cell) {
-    return run.lane + static_cast<uint32_t>((done + (cell << cells.shift)) / access.bytes);
+  const bool now_writes = writes(access.kind);
+  const auto look_at = [&](const Stamp* array, bool earlier_writes) {
+    if (!array || !any_suspicious(array + first, mine.data(), count, past_)) return;
+    for (uint64_t i = 0; i < count; ++i) require_no_conflict(access, run, array[first + i], earlier_writes, mine[i]);
   };
-  const bool power_of_two = std::has_single_bit(access.bytes);
-  const int bytes_log2 = std::countr_zero(access.bytes);
-  const auto fast_lane_of = [&](uint64_t cell) {
-    return power_of_two ? run.lane + static_cast<uint32_t>((done + (cell << cells.shift)) >> bytes_log2)
-                        : lane_of(cell);
-  };
-  const uint32_t first_thread = 32 * access.warp;
-  const bool strong = is_strong(access);
-  const Stamp stamp = make_stamp(clocks_.now(access.warp), first_thread, access.instruction, strong);
-
-  bool any = false;
-  for (uint64_t c = 0; c < count; ++c) {
-    const uint32_t thread = first_thread + fast_lane_of(c);
-    any |= suspicious(cells.write[c], thread);
-    if constexpr (kWrites) any |= suspicious(cells.read[c], thread) | suspicious(cells.other_read[c], thread);
-  }
-  if (any && access.kind != AccessKind::async_write) {
-    for (uint64_t c = 0; c < count; ++c) {
-      const uint32_t lane = lane_of(c);
-      require_no_conflict(access, run, cells.write[c], true, lane);
-      if constexpr (!kWrites) continue;
-      require_no_conflict(access, run, cells.read[c], false, lane);
-      require_no_conflict(access, run, cells.other_read[c], false, lane);
+  if (access.kind != AccessKind::async_write) {  // what conflicts with that was found when the copy was issued
+    look_at(page.write, true);
+    if (now_writes) {
+      look_at(page.read, false);
+      look_at(page.other_read, false);
     }
   }
 
-  if constexpr (kWrites) {
-    for (uint64_t c = 0; c < count; ++c) {
-      cells.write[c] = stamp + fast_lane_of(c) * kStampLane;
-      cells.read[c] = cells.other_read[c] = 0;
-    }
+  if (now_writes) {
+    page.need(page.write, arena);
+    std::copy_n(mine.data(), count, page.write + first);
+    if (page.read) std::fill_n(page.read + first, count, 0);
+    if (page.other_read) std::fill_n(page.other_read + first, count, 0);
     return;
   }
-  for (uint64_t c = 0; c < count; ++c) {
-    const uint32_t lane = fast_lane_of(c);
-    const Stamp mine = stamp + lane * kStampLane;
-    const Stamp read = cells.read[c];
-    if (!suspicious(read, first_thread + lane)) {
-      cells.read[c] = mine;
-      continue;
-    }
-    const Stamp other = cells.other_read[c];
-    const bool replace_read = clocks_.in_this_block(read) && warp_of(read) == access.warp &&
-                              suspicious(other, first_thread + lane) && warp_of(other) != access.warp;
-    (replace_read ? cells.read[c] : cells.other_read[c]) = mine;
+  page.need(page.read, arena);
+  if (!any_suspicious(page.read + first, mine.data(), count, past_)) {
+    std::copy_n(mine.data(), count, page.read + first);
+  } else {
+    page.need(page.other_read, arena);
+    remember_reads(page.read + first, page.other_read + first, mine.data(), count, past_);
   }
 }
 
 void MemoryBlockChecker::require_no_conflict(const Access& access, const Run& run, Stamp earlier, bool earlier_writes,
-                                             uint32_t lane) {
-  const uint32_t thread = 32 * access.warp + lane;
-  if (!suspicious(earlier, thread) || (is_strong(access) && emulator::is_strong(earlier))) return;
+                                             Stamp mine) {
+  const uint32_t thread = thread_of(mine), lane = thread % 32;
+  if (!suspicious(earlier, mine, past_) || (is_strong(access) && emulator::is_strong(earlier))) return;
   if (clocks_.ordered(earlier, thread)) return;
   const bool now_writes = writes(access.kind);
   if (earlier_writes && now_writes && !reads(access.kind) && !changes_memory(access, run, lane)) return;

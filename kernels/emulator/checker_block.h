@@ -33,22 +33,15 @@ class MemoryBlockChecker : public BlockChecker {
     RangeShadow* range;       // null: shared memory
     uint64_t offset;          // in the shadow
   };
-  struct Conflict {
-    Stamp earlier;
-    bool earlier_writes;
-    uint32_t lane;
-    uint64_t address;
-  };
 
   void check_local(const Access& access);
   void check_shared_or_global(const Access& access);
   void check_run(const Access& access, const Run& run);
   void check_initialised(const Access& access, const Run& run, ByteFlags& written);
   void check_races(const Access& access, const Run& run);
-  template <bool kWrites>
-  void touch_cells(const Access& access, const Run& run, const ShadowCells& cells, uint64_t done, uint64_t bytes);
-  bool suspicious(Stamp earlier, uint32_t thread) const;
-  void require_no_conflict(const Access& access, const Run& run, Stamp earlier, bool earlier_writes, uint32_t lane);
+  void touch_page(const Access& access, const Run& run, ShadowPage& page, ShadowArena& arena, uint64_t done,
+                  uint64_t bytes);
+  void require_no_conflict(const Access& access, const Run& run, Stamp earlier, bool earlier_writes, Stamp mine);
   bool changes_memory(const Access& access, const Run& run, uint32_t lane) const;
   uint32_t distinct_lanes(const Access& access) const;
   void synchronise_by_memory(const Access& access);
@@ -69,7 +62,7 @@ class MemoryBlockChecker : public BlockChecker {
   const uint32_t threads_;
   BlockInfo block_{};
   BlockClocks clocks_;
-  uint32_t start_ = 0, ordered_age_ = 0;  // of the access that is being checked: see suspicious()
+  Past past_{};  // of the access that is being checked
 
   uint32_t block_count_ = 0;  // the shared shadow's generation
   ShadowArena shared_arena_;

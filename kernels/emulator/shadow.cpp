@@ -18,11 +18,14 @@ uint64_t* ShadowArena::take(uint64_t words) {
 
 void ShadowArena::reset() { chunk_ = used_ = 0; }
 
-void ShadowMemory::split(Page& page, uint32_t shift, ShadowArena& arena) {
-  const uint64_t count = kPageBytes >> shift;
-  Stamp* cells = arena.take(3 * count);
-  for (uint64_t i = 0; i < 3 * count; ++i) cells[i] = page.cells[i >> (page.shift - shift)];
-  page.cells = cells;
+void ShadowMemory::split(ShadowPage& page, uint32_t shift, ShadowArena& arena) {
+  const uint64_t count = ShadowPage::kBytes >> shift;
+  for (Stamp** array : {&page.write, &page.read, &page.other_read}) {
+    if (!*array) continue;
+    Stamp* cells = arena.take(count);
+    for (uint64_t i = 0; i < count; ++i) cells[i] = (*array)[i >> (page.shift - shift)];
+    *array = cells;
+  }
   page.shift = shift;
 }
 

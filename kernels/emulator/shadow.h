@@ -101,47 +101,70 @@ class ShadowArena {
   uint64_t chunk_ = 0, used_ = 0;  // the chunk in use, and its words taken
 };
 
-// The last accesses of cells of 1, 2 or 4 bytes: the last write, and two reads since. Two are enough: whoever writes
-// next without order conflicts with at least one of them. They are chosen from different warps where there are some.
-struct ShadowCells {
-  Stamp* write = nullptr;
-  Stamp* read = nullptr;
-  Stamp* other_read = nullptr;
-  uint32_t shift = 0;  // of log2(bytes a cell)
+// The last accesses of 256 bytes, in cells of 1 to 16 bytes: the last write, and two reads since. Two are enough:
+// whoever writes next without order conflicts with at least one of them. They are chosen from different warps where
+// there are some. A null array is all zeros.
+struct ShadowPage {
+  static constexpr uint64_t kBytes = 256;
+
+  Stamp* write;
+  Stamp* read;
+  Stamp* other_read;
+  uint32_t generation;
+  uint32_t shift;  // log2(bytes a cell)
+
+  uint64_t cells() const { return kBytes >> shift; }
+  void need(Stamp*& array, ShadowArena& arena) const {
+    if (!array) array = arena.take(cells());
+  }
 };
 
-// The cells of an allocation, or of a block's shared memory, in pages of 256 bytes. A page exists when it is first
-// asked for; its cells are of 4 bytes until narrower accesses come.
+// The pages of an allocation, or of a block's shared memory. The first access gives a page's cells their size; narrower
+// ones split them.
 class ShadowMemory {
  public:
-  static constexpr uint64_t kPageBytes = 256;
+  static constexpr uint32_t kWidestShift = 4;
 
   ShadowMemory() = default;
-  explicit ShadowMemory(uint64_t bytes) : pages_((bytes + kPageBytes - 1) / kPageBytes) {}
+  explicit ShadowMemory(uint64_t bytes) : pages_((bytes + ShadowPage::kBytes - 1) / ShadowPage::kBytes) {}
 
-  // The cells from `offset` to the end of its page, of at most 1 << shift bytes. What was remembered under another
-  // generation is forgotten; all pages of a generation come from one arena.
-  ShadowCells cells(uint64_t offset, uint32_t shift, uint32_t generation, ShadowArena& arena) {
-    Page& page = pages_[offset / kPageBytes];
-    if (page.generation != generation) {
-      page = {arena.take(3 * (kPageBytes >> kWidestShift)), generation, kWidestShift};
-    }
+  // The page of `offset`, with cells of at most 1 << shift bytes. What was remembered under another generation is
+  // forgotten; all pages of a generation come from one arena.
+  ShadowPage& page(uint64_t offset, uint32_t shift, uint32_t generation, ShadowArena& arena) {
+    ShadowPage& page = pages_[offset / ShadowPage::kBytes];
+    if (page.generation != generation) page = {nullptr, nullptr, nullptr, generation, shift};
     if (page.shift > shift) split(page, shift, arena);
-    const uint64_t count = kPageBytes >> page.shift;
-    Stamp* first = page.cells + (offset % kPageBytes >> page.shift);
-    return {first, first + count, first + 2 * count, page.shift};
+    return page;
   }
 
  private:
-  static constexpr uint32_t kWidestShift = 2;
-  struct Page {
-    Stamp* cells;  // all write[], then all read[], then all other_read[]
-    uint32_t generation;
-    uint32_t shift;
-  };
-  static void split(Page& page, uint32_t shift, ShadowArena& arena);
+  static void split(ShadowPage& page, uint32_t shift, ShadowArena& arena);
 
-  ZeroArray<Page> pages_;
+  ZeroArray<ShadowPage> pages_;
 };
+
+// --- operations on rows of cells; `mine` holds the stamps that the access would leave (shadow_rows.cpp) ---
+
+// The block's view of the past: when it began, and up to which age accesses of the block are known to have happened
+// before what the warp does now.
+struct Past {
+  uint32_t start, ordered_age;
+};
+
+// False for most accesses that cannot be part of a race with `mine`, without asking the clocks: nobody's, those that
+// a barrier of the block has ordered, and the thread's own.
+inline bool suspicious(Stamp earlier, Stamp mine, Past past) {
+  const auto time = static_cast<uint32_t>(earlier >> 32);
+  const uint32_t age = time - past.start;  // of another block: enormous
+  const bool own = ((earlier ^ mine) >> kThreadShift & 1023) == 0 && time >= past.start;
+  return (earlier != 0) & (age >= past.ordered_age) & !own;
+}
+bool any_suspicious(const Stamp* earlier, const Stamp* mine, uint64_t count, Past past);
+
+// mine[i] = first + one lane for every 1 << cells_shift cells, of which `skipped` came before.
+void fill_stamps(Stamp* mine, Stamp first, uint64_t skipped, uint32_t cells_shift, uint64_t count);
+
+// Remembers reads in the two arrays of a page.
+void remember_reads(Stamp* read, Stamp* other_read, const Stamp* mine, uint64_t count, Past past);
 
 }  // namespace vigor::emulator
