@@ -221,6 +221,7 @@ constexpr OpRow kRows[] = {
     {"vote.sync.any.pred", vote<Vote::any>, "pca", kControl},
     {"vote.sync.uni.pred", vote<Vote::uniform>, "pca", kControl},
     {"vote.sync.ballot.b32", vote<Vote::ballot>, "dca", kControl},
+    {"vote.ballot.sync.b32", vote<Vote::ballot>, "dca", kControl},  // as CUB writes it
     {"match.any.sync.b32", match_any<uint32_t>, "daa", kControl},
     {"match.any.sync.b64", match_any<uint64_t>, "dAa", kControl},
     {"match.all.sync.b32", match_all<uint32_t>, "dqaa", kControl},
