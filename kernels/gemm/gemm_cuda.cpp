@@ -4,7 +4,6 @@
 #include "kernels/gemm/gemm_own_cuda.h"
 #include "kernels/kernel_version.h"
 #include "tensor/check.h"
-#include "tensor/primitives_cuda.h"
 
 namespace vigor {
 namespace {
@@ -57,7 +56,7 @@ bool library_product(const Product& p, LtEpilogue epilogue, void* vector) {
   return cublaslt_gemm(problem, {p.a.data, p.b.data, p.c.data, vector}, p.accumulates());
 }
 
-void own_product(int version, const Product& p) {
+void own_product(int version, const Product& p, const void* bias) {
   const bool at = p.a.transpose == Transpose::yes, bt = p.b.transpose == Transpose::yes;
   OwnGemm g{};
   g.count = p.count;
@@ -67,6 +66,7 @@ void own_product(int version, const Product& p) {
   g.a = p.a.data;
   g.b = p.b.data;
   g.c = p.c.data;
+  g.bias = bias;
   g.a_dtype = p.a.dtype;
   g.b_dtype = p.b.dtype;
   g.c_dtype = p.c.dtype;
@@ -82,39 +82,26 @@ void own_product(int version, const Product& p) {
   gemm_own_cuda(version, g);
 }
 
-// What is still to be done of an epilogue, after as much of it as possible ran inside the product.
-struct Remaining {
-  bool bias, row_sums;
-};
-
-Remaining multiply(const Product& p, const GemmCudaEpilogue& e) {
-  const Remaining all{e.bias != nullptr, e.row_sums.has_value()};
+// True when the row sums came with the product.
+bool multiply(const Product& p, const GemmCudaEpilogue& e) {
   const int version = kernel_version("gemm", kGemmCudaVersions);
-  if (version == kGemmCudaVersions && library_has_types(p)) {
+  if (version == kGemmCudaVersions && library_has_types(p) && p.k > 0) {
     // The library overwrites the row sums, and writes them in the type of C.
-    const bool sums = all.row_sums && e.row_sums->accumulate == Accumulate::no && e.row_sums->dtype == p.c.dtype;
-    if (all.bias && library_product(p, LtEpilogue::bias, const_cast<void*>(e.bias))) return {false, all.row_sums};
-    if (sums && library_product(p, LtEpilogue::row_sums, e.row_sums->data)) return {all.bias, false};
-    if (library_product(p, LtEpilogue::none, nullptr)) return all;
+    const bool sums = e.row_sums && e.row_sums->accumulate == Accumulate::no && e.row_sums->dtype == p.c.dtype;
+    if (sums && library_product(p, LtEpilogue::row_sums, e.row_sums->data)) return true;
+    const LtEpilogue bias = e.bias != nullptr ? LtEpilogue::bias : LtEpilogue::none;
+    if (library_product(p, bias, const_cast<void*>(e.bias))) return false;
   }
-  own_product(version, p);
-  return all;
-}
-
-void fill_with_zeros(const Product& p) {
-  fill_cuda({p.c.data, {p.count, p.m, p.n}, {p.stride_c, p.c.ld, 1}, p.c.dtype, kCuda}, 0);
+  own_product(version, p, e.bias);
+  return false;
 }
 
 void run(const Product& p, const GemmCudaEpilogue& e) {
   check_dtypes(p);
-  Remaining rest{e.bias != nullptr, e.row_sums.has_value()};
-  if (p.count > 0 && p.m > 0 && p.n > 0) {
-    if (p.k > 0) rest = multiply(p, e);
-    else if (!p.accumulates()) fill_with_zeros(p);
-    if (rest.bias) add_bias_cuda(p.m, p.n, p.c, e.bias);
-  }
+  const bool has_elements = p.count > 0 && p.m > 0 && p.n > 0;
+  const bool summed = has_elements && multiply(p, e);
   // op(A)'s rows are the columns of A as it is stored, [K,M].
-  if (rest.row_sums) column_sum_cuda(p.k, p.m, {p.a.data, p.a.dtype, p.a.ld}, *e.row_sums);
+  if (e.row_sums && !summed) column_sum_cuda(p.k, p.m, {p.a.data, p.a.dtype, p.a.ld}, *e.row_sums);
 }
 
 }  // namespace

@@ -19,7 +19,8 @@ namespace vigor {
 
 inline constexpr int kGemmCudaVersions = 5;
 
-// What is computed along with a product. Where the library's own epilogue does not fit, it is a pass of its own.
+// What is computed along with a product; not both. Row sums that do not fit the library's epilogue are a pass of their
+// own.
 struct GemmCudaEpilogue {
   const void* bias = nullptr;          // [N] in the dtype of C: C = op(A) op(B) (+ C) + bias[n]
   std::optional<GemmOutput> row_sums;  // [M]: row_sums[m] (+)= sum over k of op(A)[m,k]; A must be transposed

@@ -15,15 +15,16 @@ __device__ const T* matrix_of_batch(const void* first, int64_t stride) {
 }
 
 // Stores one sum into C, which is f32 or bf16.
+template <class C>
+__device__ void store_sum_as(const OwnGemm& g, int64_t i, int64_t j, float sum) {
+  C* const c = static_cast<C*>(g.c) + blockIdx.z * g.c_batch + i * g.ldc + j;
+  if (g.accumulate) sum += to_float(*c);
+  if (g.bias != nullptr) sum += to_float(static_cast<const C*>(g.bias)[j]);
+  *c = from_float<C>(sum);
+}
 __device__ void store_sum(const OwnGemm& g, int64_t i, int64_t j, float sum) {
-  const int64_t at = blockIdx.z * g.c_batch + i * g.ldc + j;
-  if (g.c_dtype == Dtype::f32) {
-    float* const c = static_cast<float*>(g.c);
-    c[at] = g.accumulate ? c[at] + sum : sum;
-  } else {
-    __nv_bfloat16* const c = static_cast<__nv_bfloat16*>(g.c);
-    c[at] = from_float<__nv_bfloat16>(g.accumulate ? to_float(c[at]) + sum : sum);
-  }
+  if (g.c_dtype == Dtype::f32) store_sum_as<float>(g, i, j, sum);
+  else store_sum_as<__nv_bfloat16>(g, i, j, sum);
 }
 
 // The tile of a block, counted along the rows of C: grid x alone may be as large as 2^31.
@@ -175,7 +176,10 @@ __global__ void __launch_bounds__(kV3Threads, 1) gemm_v3_kernel(OwnGemm g, bool 
       if (packs_c && j + 4 <= g.n) {
         float* const c = static_cast<float*>(g.c) + blockIdx.z * g.c_batch + i * g.ldc + j;
         Pack<float, 4> out = g.accumulate ? load_pack<4>(c) : Pack<float, 4>{};
-        for (int e = 0; e < 4; ++e) out.value[e] += sums[r][half * 4 + e];
+        for (int e = 0; e < 4; ++e) {
+          out.value[e] += sums[r][half * 4 + e];
+          if (g.bias != nullptr) out.value[e] += static_cast<const float*>(g.bias)[j + e];
+        }
         store_pack(c, out);
       } else {
 #pragma unroll

@@ -1,5 +1,5 @@
 #pragma once
-// Our own products on the GPU: a ladder from one thread an element to tensor cores, and the passes around a product.
+// Our own products on the GPU: a ladder from one thread an element to tensor cores, and the sums of columns.
 // Bytes are what one multiply-add costs; an H100 computes 15 of them in f32, or 220 on its tensor cores, in the time in
 // which it reads one 4-byte element from memory.
 //
@@ -16,12 +16,13 @@
 
 namespace vigor {
 
-// `count` products C = op(A) op(B) (+ C). Element (i,p) of op(A) is a[i * a_row + p * a_column], and so on: one of the
-// two strides of each matrix is 1. None of the sizes is 0.
+// `count` products C = op(A) op(B) (+ C) (+ bias[n]), rounded once. Element (i,p) of op(A) is a[i * a_row + p *
+// a_column], and so on: one of the two strides of each matrix is 1. k may be 0, the other sizes not.
 struct OwnGemm {
   int64_t count, m, n, k;
   const void *a, *b;
   void* c;
+  const void* bias;                 // [n] in the dtype of C, or null
   Dtype a_dtype, b_dtype, c_dtype;  // f32 or bf16
   int64_t a_row, a_column, b_row, b_column, ldc;
   int64_t a_batch, b_batch, c_batch;  // elements from one matrix to the next
@@ -31,9 +32,6 @@ struct OwnGemm {
 void gemm_own_cuda(int version, const OwnGemm& gemm);
 // Version 4 alone: A and B bf16.
 void gemm_tensor_core_cuda(const OwnGemm& gemm);
-
-// C[m,n] += bias[n], both of one dtype.
-void add_bias_cuda(int64_t m, int64_t n, const GemmOutput& c, const void* bias);
 
 // The sums of columns over parts of the rows go to `scratch`, before they are added up.
 void column_sum_with_scratch_cuda(int64_t m, int64_t n, const GemmInput& x, const GemmOutput& out, float* scratch,

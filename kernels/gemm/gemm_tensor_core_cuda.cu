@@ -107,12 +107,16 @@ struct Operand {
   }
 };
 
-// Two neighbours of a row of C; column j + 1 may be outside.
+// Two neighbours of a row of C; the second may be outside. `bias` is theirs, or null.
 template <class C>
-__device__ void store_pair(C* c, float first, float second, bool both, bool accumulate) {
+__device__ void store_pair(C* c, const C* bias, float first, float second, bool both, bool accumulate) {
   if (accumulate) {
     first += to_float(c[0]);
     if (both) second += to_float(c[1]);
+  }
+  if (bias != nullptr) {
+    first += to_float(bias[0]);
+    if (both) second += to_float(bias[1]);
   }
   if (both && reinterpret_cast<uintptr_t>(c) % sizeof(Pack<C, 2>) == 0) {
     store_pack(c, Pack<C, 2>{from_float<C>(first), from_float<C>(second)});
@@ -135,7 +139,8 @@ __device__ void store_sums(const OwnGemm& g, const float (&sums)[4][4][4], int64
       for (int half = 0; half < 2; ++half) {
         const int64_t i = i0 + u * 16 + half * 8 + lane / 4, j = j0 + v * 8 + lane % 4 * 2;
         if (i >= g.m || j >= g.n) continue;
-        store_pair(c + i * g.ldc + j, sums[u][v][half * 2], sums[u][v][half * 2 + 1], j + 1 < g.n, g.accumulate);
+        const C* const bias = g.bias != nullptr ? static_cast<const C*>(g.bias) + j : nullptr;
+        store_pair(c + i * g.ldc + j, bias, sums[u][v][half * 2], sums[u][v][half * 2 + 1], j + 1 < g.n, g.accumulate);
       }
 }
 

@@ -1,4 +1,8 @@
-// The passes around a product that an epilogue of the library does not cover: adding a bias, and the sums of columns.
+// Sums of columns, for gradients of biases that do not come out of a product.
+//
+// A block owns 32 packs of columns, one a lane, and one part of the rows, which its warps take in turn; its sums go to
+// partial[part][n]. A second kernel adds the parts up. No atomics: the order of every sum depends on the sizes alone.
+// Parts are cut as small as it takes to have a few blocks for every multiprocessor.
 #include <algorithm>
 
 #include "kernels/gemm/gemm_own_cuda.h"
@@ -6,20 +10,6 @@
 
 namespace vigor {
 namespace {
-
-template <class T>
-__global__ void add_bias_kernel(T* c, const T* bias, int64_t m, int64_t n, int64_t ldc) {
-  for (int64_t at = global_thread(); at < m * n; at += global_threads()) {
-    const int64_t i = at / n, j = at % n;
-    c[i * ldc + j] = from_float<T>(to_float(c[i * ldc + j]) + to_float(bias[j]));
-  }
-}
-
-// ---- sums of columns ----
-//
-// A block owns 32 packs of columns, one a lane, and one part of the rows, which its warps take in turn; its sums go to
-// partial[part][n]. A second kernel adds the parts up. No atomics: the order of every sum depends on the sizes alone.
-// Parts are cut as small as it takes to have a few blocks for every multiprocessor.
 
 constexpr int kWarps = 8;
 constexpr int64_t kRowsPerPart = 64;  // at least: 8 rows a warp, so that the partial sums are a small part of the bytes
@@ -68,14 +58,6 @@ void launch_column_sum(float* partial, const GemmInput& x, int64_t m, int64_t n,
 }
 
 }  // namespace
-
-void add_bias_cuda(int64_t m, int64_t n, const GemmOutput& c, const void* bias) {
-  visit_cuda_float(c.dtype, "gemm", [&]<class T>() {
-    add_bias_kernel<<<grid_size(m * n, 256), 256, 0, cuda_stream()>>>(static_cast<T*>(c.data),
-                                                                      static_cast<const T*>(bias), m, n, c.ld);
-  });
-  VIGOR_CUDA_CHECK_LAUNCH("add_bias");
-}
 
 void column_sum_with_scratch_cuda(int64_t m, int64_t n, const GemmInput& x, const GemmOutput& out, float* scratch,
                                   int64_t scratch_bytes) {
