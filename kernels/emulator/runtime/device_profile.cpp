@@ -16,7 +16,74 @@ constexpr int kBlockThreads = 1024, kMultiprocessorThreads = 1536, kMultiprocess
 constexpr int kRegisters = 64 << 10;
 constexpr int kL2Bytes = 4 << 20, kConstantBytes = 64 << 10, kMemoryBusBits = 128;
 constexpr int kGridLimit[3] = {2147483647, 65535, 65535}, kBlockLimit[3] = {1024, 1024, 64};
+constexpr int kMaxPitch = 2147483647, kTextureAlignment = 512, kTexturePitchAlignment = 32;
 constexpr int kClockKhz = 1500000, kMemoryClockKhz = 8000000;
+
+struct AttributeValue {
+  cudaDeviceAttr attribute;
+  int value;
+};
+
+constexpr AttributeValue kAttributes[] = {
+    {cudaDevAttrMaxThreadsPerBlock, kBlockThreads},
+    {cudaDevAttrMaxBlockDimX, kBlockLimit[0]},
+    {cudaDevAttrMaxBlockDimY, kBlockLimit[1]},
+    {cudaDevAttrMaxBlockDimZ, kBlockLimit[2]},
+    {cudaDevAttrMaxGridDimX, kGridLimit[0]},
+    {cudaDevAttrMaxGridDimY, kGridLimit[1]},
+    {cudaDevAttrMaxGridDimZ, kGridLimit[2]},
+    {cudaDevAttrMaxSharedMemoryPerBlock, static_cast<int>(kSharedMemoryDefault)},
+    {cudaDevAttrReservedSharedMemoryPerBlock, static_cast<int>(kSharedMemoryReserved)},
+    {cudaDevAttrTotalConstantMemory, kConstantBytes},
+    {cudaDevAttrWarpSize, kWarp},
+    {cudaDevAttrMaxRegistersPerBlock, kRegisters},
+    {cudaDevAttrMaxRegistersPerMultiprocessor, kRegisters},
+    {cudaDevAttrClockRate, kClockKhz},
+    {cudaDevAttrMemoryClockRate, kMemoryClockKhz},
+    {cudaDevAttrGlobalMemoryBusWidth, kMemoryBusBits},
+    {cudaDevAttrL2CacheSize, kL2Bytes},
+    {cudaDevAttrMultiProcessorCount, kMultiprocessors},
+    {cudaDevAttrMaxThreadsPerMultiProcessor, kMultiprocessorThreads},
+    {cudaDevAttrMaxBlocksPerMultiprocessor, kMultiprocessorBlocks},
+    {cudaDevAttrComputeCapabilityMajor, kMajor},
+    {cudaDevAttrComputeCapabilityMinor, kMinor},
+    {cudaDevAttrMaxPitch, kMaxPitch},
+    {cudaDevAttrTextureAlignment, kTextureAlignment},
+    {cudaDevAttrTexturePitchAlignment, kTexturePitchAlignment},
+    {cudaDevAttrSingleToDoublePrecisionPerfRatio, 32},
+    {cudaDevAttrCanMapHostMemory, 1},
+    {cudaDevAttrConcurrentKernels, 1},
+    {cudaDevAttrAsyncEngineCount, 1},
+    {cudaDevAttrUnifiedAddressing, 1},
+    {cudaDevAttrStreamPrioritiesSupported, 1},
+    {cudaDevAttrGlobalL1CacheSupported, 1},
+    {cudaDevAttrLocalL1CacheSupported, 1},
+    {cudaDevAttrManagedMemory, 1},
+    {cudaDevAttrCanUseHostPointerForRegisteredMem, 1},
+    {cudaDevAttrHostRegisterSupported, 1},
+    {cudaDevAttrMemoryPoolsSupported, 1},
+    // What this device does not do or is not, stated rather than refused: programs ask before they use it.
+    {cudaDevAttrComputeMode, 0},  // several processes may share the device
+    {cudaDevAttrGpuOverlap, 0},
+    {cudaDevAttrKernelExecTimeout, 0},
+    {cudaDevAttrIntegrated, 0},
+    {cudaDevAttrEccEnabled, 0},
+    {cudaDevAttrPciBusId, 0},
+    {cudaDevAttrPciDeviceId, 0},
+    {cudaDevAttrPciDomainId, 0},
+    {cudaDevAttrTccDriver, 0},
+    {cudaDevAttrIsMultiGpuBoard, 0},
+    {cudaDevAttrPageableMemoryAccess, 0},
+    {cudaDevAttrPageableMemoryAccessUsesHostPageTables, 0},
+    {cudaDevAttrConcurrentManagedAccess, 0},
+    {cudaDevAttrDirectManagedMemAccessFromHost, 0},
+    {cudaDevAttrComputePreemptionSupported, 0},
+    {cudaDevAttrCooperativeLaunch, 0},
+    {cudaDevAttrClusterLaunch, 0},
+    {cudaDevAttrHostNativeAtomicSupported, 0},
+    {cudaDevAttrMaxPersistingL2CacheSize, 0},
+    {cudaDevAttrMaxAccessPolicyWindowSize, 0},
+};
 
 size_t shared_memory_per_multiprocessor() { return shared_memory_optin() + kSharedMemoryReserved; }
 
@@ -36,15 +103,15 @@ cudaDeviceProp device_properties() {
   p.reservedSharedMemPerBlock = kSharedMemoryReserved;
   p.regsPerBlock = p.regsPerMultiprocessor = kRegisters;
   p.warpSize = kWarp;
-  p.memPitch = 2147483647;
+  p.memPitch = kMaxPitch;
   p.maxThreadsPerBlock = kBlockThreads;
   std::copy(std::begin(kBlockLimit), std::end(kBlockLimit), p.maxThreadsDim);
   std::copy(std::begin(kGridLimit), std::end(kGridLimit), p.maxGridSize);
   p.totalConstMem = kConstantBytes;
   p.major = kMajor;
   p.minor = kMinor;
-  p.textureAlignment = 512;
-  p.texturePitchAlignment = 32;
+  p.textureAlignment = kTextureAlignment;
+  p.texturePitchAlignment = kTexturePitchAlignment;
   p.multiProcessorCount = kMultiprocessors;
   p.canMapHostMemory = 1;
   p.concurrentKernels = 1;
@@ -65,99 +132,14 @@ cudaDeviceProp device_properties() {
 }
 
 int device_attribute(cudaDeviceAttr attribute) {
-  switch (attribute) {
-    case cudaDevAttrMaxThreadsPerBlock:
-      return kBlockThreads;
-    case cudaDevAttrMaxBlockDimX:
-      return kBlockLimit[0];
-    case cudaDevAttrMaxBlockDimY:
-      return kBlockLimit[1];
-    case cudaDevAttrMaxBlockDimZ:
-      return kBlockLimit[2];
-    case cudaDevAttrMaxGridDimX:
-      return kGridLimit[0];
-    case cudaDevAttrMaxGridDimY:
-      return kGridLimit[1];
-    case cudaDevAttrMaxGridDimZ:
-      return kGridLimit[2];
-    case cudaDevAttrMaxSharedMemoryPerBlock:
-      return static_cast<int>(kSharedMemoryDefault);
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-      return static_cast<int>(shared_memory_optin());
-    case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
-      return static_cast<int>(shared_memory_per_multiprocessor());
-    case cudaDevAttrReservedSharedMemoryPerBlock:
-      return static_cast<int>(kSharedMemoryReserved);
-    case cudaDevAttrTotalConstantMemory:
-      return kConstantBytes;
-    case cudaDevAttrWarpSize:
-      return kWarp;
-    case cudaDevAttrMaxRegistersPerBlock:
-    case cudaDevAttrMaxRegistersPerMultiprocessor:
-      return kRegisters;
-    case cudaDevAttrClockRate:
-      return kClockKhz;
-    case cudaDevAttrMemoryClockRate:
-      return kMemoryClockKhz;
-    case cudaDevAttrGlobalMemoryBusWidth:
-      return kMemoryBusBits;
-    case cudaDevAttrL2CacheSize:
-      return kL2Bytes;
-    case cudaDevAttrMultiProcessorCount:
-      return kMultiprocessors;
-    case cudaDevAttrMaxThreadsPerMultiProcessor:
-      return kMultiprocessorThreads;
-    case cudaDevAttrMaxBlocksPerMultiprocessor:
-      return kMultiprocessorBlocks;
-    case cudaDevAttrComputeCapabilityMajor:
-      return kMajor;
-    case cudaDevAttrComputeCapabilityMinor:
-      return kMinor;
-    case cudaDevAttrMaxPitch:
-      return 2147483647;
-    case cudaDevAttrTextureAlignment:
-      return 512;
-    case cudaDevAttrTexturePitchAlignment:
-      return 32;
-    case cudaDevAttrCanMapHostMemory:
-    case cudaDevAttrConcurrentKernels:
-    case cudaDevAttrAsyncEngineCount:
-    case cudaDevAttrUnifiedAddressing:
-    case cudaDevAttrStreamPrioritiesSupported:
-    case cudaDevAttrGlobalL1CacheSupported:
-    case cudaDevAttrLocalL1CacheSupported:
-    case cudaDevAttrManagedMemory:
-    case cudaDevAttrCanUseHostPointerForRegisteredMem:
-    case cudaDevAttrHostRegisterSupported:
-    case cudaDevAttrMemoryPoolsSupported:
-      return 1;
-    // What this device does not do, stated rather than refused: programs ask before they use it.
-    case cudaDevAttrComputeMode:  // 0: several processes may share the device
-    case cudaDevAttrGpuOverlap:
-    case cudaDevAttrKernelExecTimeout:
-    case cudaDevAttrIntegrated:
-    case cudaDevAttrEccEnabled:
-    case cudaDevAttrPciBusId:
-    case cudaDevAttrPciDeviceId:
-    case cudaDevAttrPciDomainId:
-    case cudaDevAttrTccDriver:
-    case cudaDevAttrIsMultiGpuBoard:
-    case cudaDevAttrPageableMemoryAccess:
-    case cudaDevAttrConcurrentManagedAccess:
-    case cudaDevAttrComputePreemptionSupported:
-    case cudaDevAttrCooperativeLaunch:
-    case cudaDevAttrClusterLaunch:
-    case cudaDevAttrDirectManagedMemAccessFromHost:
-    case cudaDevAttrPageableMemoryAccessUsesHostPageTables:
-    case cudaDevAttrHostNativeAtomicSupported:
-    case cudaDevAttrMaxPersistingL2CacheSize:
-    case cudaDevAttrMaxAccessPolicyWindowSize:
-      return 0;
-    case cudaDevAttrSingleToDoublePrecisionPerfRatio:
-      return 32;
-    default:
-      throw CudaFailure{cudaErrorInvalidValue};
+  if (attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin) return static_cast<int>(shared_memory_optin());
+  if (attribute == cudaDevAttrMaxSharedMemoryPerMultiprocessor) {
+    return static_cast<int>(shared_memory_per_multiprocessor());
   }
+  for (const AttributeValue& row : kAttributes) {
+    if (row.attribute == attribute) return row.value;
+  }
+  throw CudaFailure{cudaErrorInvalidValue};
 }
 
 int blocks_per_multiprocessor(int block_threads, size_t shared_bytes) {
