@@ -2,6 +2,7 @@
 
 #include "kernels/adamw/adamw_kernels.h"
 #include "tests/support/cuda_testing.h"
+#include "tests/support/emulator_counters.h"
 
 namespace vigor {
 namespace {
@@ -125,6 +126,18 @@ TEST(AdamWCuda, DoubleIsRefused) {
   const Tensor p = zeros({2}, Dtype::f64, kCuda);
   const StepStateMemory memory(kCuda);
   expect_error([&] { adamw_update(p, p, p, p, memory.on_device()); }, {"adamw: on CUDA param must be f32", "f64"});
+}
+
+// 16 n bytes in and 12 n out; beside a master 14 n both ways.
+TEST(AdamWCuda, BytesMoved) {
+  const int64_t n = 1 << 14;
+  const StepStateMemory memory = on_device(state_of(0));
+  const Arrays plain = on_cuda(arrays_of(n, Dtype::f32)), mixed = on_cuda(arrays_of(n, Dtype::bf16));
+  expect_bytes_moved("adamw_kernel", 16.0 * n, 12.0 * n,
+                     [&] { adamw_update(plain.param, plain.grad, plain.m, plain.v, memory.on_device()); });
+  expect_bytes_moved("adamw_kernel", 14.0 * n, 14.0 * n, [&] {
+    adamw_update_mixed(mixed.param, mixed.master, mixed.grad, mixed.m, mixed.v, memory.on_device());
+  });
 }
 
 }  // namespace

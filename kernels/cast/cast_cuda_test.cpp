@@ -1,5 +1,6 @@
 #include "kernels/cast/cast.h"
 #include "tests/support/cuda_testing.h"
+#include "tests/support/emulator_counters.h"
 
 namespace vigor {
 namespace {
@@ -24,6 +25,11 @@ TEST(CastCuda, StridedInputsAndIntegers) {
   for (const Tensor& strided : strided_variants(x))
     for (const Dtype to : {Dtype::bf16, Dtype::f16, Dtype::i32, Dtype::i64})
       expect_equal(on_host(cast(on_cuda_strided(strided), to)), cast(x, to));
+}
+
+TEST(CastCuda, BytesMoved) {
+  const Tensor x = on_cuda(random({64, 256}));
+  expect_bytes_moved("copy_packs_kernel", 4 * 64 * 256, 2 * 64 * 256, [&] { cast(x, Dtype::bf16); });
 }
 
 }  // namespace

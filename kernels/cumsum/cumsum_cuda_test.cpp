@@ -1,5 +1,6 @@
 #include "kernels/cumsum/cumsum.h"
 #include "tests/support/cuda_testing.h"
+#include "tests/support/emulator_counters.h"
 
 namespace vigor {
 namespace {
@@ -33,6 +34,13 @@ TEST(CumsumCuda, CarriesInDouble) {
 TEST(CumsumCuda, NoElements) {
   EXPECT_EQ(cumsum(zeros({0, 4}, Dtype::f32, kCuda), 0).shape(), (Shape{0, 4}));
   EXPECT_EQ(cumsum(zeros({4, 0}, Dtype::f32, kCuda), 0).shape(), (Shape{4, 0}));
+}
+
+TEST(CumsumCuda, BytesMoved) {
+  const Tensor x = on_cuda(random({64, 512}));
+  const auto n = static_cast<double>(x.nbytes());
+  expect_bytes_moved("cumsum_line_kernel", n, n, [&] { cumsum(x, 1); });
+  expect_bytes_moved("cumsum_side_by_side_kernel", n, n, [&] { cumsum(x, 0); });
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "kernels/dropout/dropout.h"
 #include "tests/support/cuda_testing.h"
+#include "tests/support/emulator_counters.h"
 
 namespace vigor {
 namespace {
@@ -46,6 +47,14 @@ TEST(DropoutCuda, TakesTheStepFromDeviceMemory) {
     RandomKey expected = kKey;
     expected.step = static_cast<uint32_t>(step);
     expect_equal(on_host(dropout(there, 0.5, key, memory.on_device())), dropout(x, 0.5, expected));
+  }
+}
+
+TEST(DropoutCuda, BytesMoved) {
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+    const Tensor x = on_cuda(random({64, 256}, dtype));
+    const auto n = static_cast<double>(x.nbytes());
+    expect_bytes_moved("dropout_kernel", n, n, [&] { dropout(x, 0.1, kKey); });
   }
 }
 

@@ -1,6 +1,7 @@
 // Every row of the table on kCuda against the f64 definition: packs, rests of packs, strides and broadcasting.
 #include "kernels/elementwise/elementwise.h"
 #include "tests/support/cuda_testing.h"
+#include "tests/support/emulator_counters.h"
 
 namespace vigor {
 namespace {
@@ -106,6 +107,17 @@ TEST(ElementwiseCuda, NoElements) {
 
 TEST(ElementwiseCuda, DoubleIsRefused) {
   expect_error([] { exp(zeros({2}, Dtype::f64, kCuda)); }, {"CUDA kernels compute in f32 and bf16; got f64"});
+}
+
+// The card: every input is read and the result written once; a broadcast input again in every row.
+TEST(ElementwiseCuda, BytesMoved) {
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+    const Tensor x = on_cuda(random({64, 256}, dtype)), bias = on_cuda(random({256}, dtype, 1));
+    const auto n = static_cast<double>(x.nbytes());
+    expect_bytes_moved("map_kernel", n, n, [&] { silu(x); });
+    expect_bytes_moved("map_kernel", 2 * n, n, [&] { mul(x, x); });
+    expect_bytes_moved("map_kernel", 2 * n, n, [&] { add(x, bias); });
+  }
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "kernels/gelu/gelu.h"
 #include "tests/support/cuda_testing.h"
+#include "tests/support/emulator_counters.h"
 
 namespace vigor {
 namespace {
@@ -36,6 +37,16 @@ TEST(GeluCuda, StridedInputs) {
     const Tensor expected = on_host(gelu(on_cuda(x), kind));
     for (const Tensor& strided : strided_variants(x))
       expect_equal(on_host(gelu(on_cuda_strided(strided), kind)), expected);
+  }
+}
+
+TEST(GeluCuda, BytesMoved) {
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+    const Tensor x = set_requires_grad(on_cuda(random({64, 256}, dtype))), dy = on_cuda(random({64, 256}, dtype, 1));
+    const auto n = static_cast<double>(x.nbytes());
+    Tensor y;
+    expect_bytes_moved("map_kernel", n, n, [&] { y = gelu(x); });
+    expect_bytes_moved("map_kernel", 2 * n, n, [&] { backward(std::span(&y, 1), std::span(&dy, 1)); });
   }
 }
 

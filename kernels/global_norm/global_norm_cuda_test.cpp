@@ -2,6 +2,7 @@
 
 #include "kernels/adamw/adamw.h"
 #include "tests/support/cuda_testing.h"
+#include "tests/support/emulator_counters.h"
 
 namespace vigor {
 namespace {
@@ -79,6 +80,16 @@ TEST(GlobalNormCuda, AFailedStepStopsAdamW) {
 
 TEST(GlobalNormCuda, DoubleIsRefused) {
   expect_error([] { norm_on_cuda({zeros({2}, Dtype::f64)}, 1); }, {"global_norm: CUDA kernels", "f64"});
+}
+
+TEST(GlobalNormCuda, BytesMoved) {
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+    const Tensor g = on_cuda(random({1 << 17}, dtype));  // 4 blocks
+    const StepStateMemory memory(kCuda);
+    const double sums = 4 * sizeof(double);
+    expect_bytes_moved("block_squares_kernel", static_cast<double>(g.nbytes()), sums,
+                       [&] { global_norm(std::span(&g, 1), 1.0, memory.on_device()); });
+  }
 }
 
 }  // namespace

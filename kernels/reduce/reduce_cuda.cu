@@ -122,10 +122,10 @@ __global__ void __launch_bounds__(kThreads, 3) reduce_columns_kernel(Task<T> tas
     for (int j = 0; j < N; ++j) shared[row][j * kWarpSize + lane] = total[j];  // neighbours for neighbouring lanes
     __syncthreads();
     for (int c = static_cast<int>(threadIdx.x); c < kWarpSize * N; c += kThreads) {
-      const int64_t column = first + c % kWarpSize * N + c / kWarpSize;
-      double sum = shared[0][c];
-      for (int k = 1; k < kRows; ++k) sum = combine<r>(sum, shared[k][c]);
-      if (column < columns) task.write(row_start + column, part, sum);
+      const int at = c % N * kWarpSize + c / N;
+      double sum = shared[0][at];
+      for (int k = 1; k < kRows; ++k) sum = combine<r>(sum, shared[k][at]);
+      if (first + c < columns) task.write(row_start + first + c, part, sum);
     }
     __syncthreads();  // before the next round writes `shared`
   }

@@ -1,5 +1,6 @@
 #include "kernels/reduce/reduce.h"
 #include "tests/support/cuda_testing.h"
+#include "tests/support/emulator_counters.h"
 
 namespace vigor {
 namespace {
@@ -103,6 +104,16 @@ TEST(ReduceCuda, NoElements) {
   expect_values(on_host(sum(zeros({0, 3}, Dtype::f32, kCuda), {0})), {0, 0, 0});
   EXPECT_EQ(max(zeros({0, 3}, Dtype::f32, kCuda), {1}).shape(), Shape{0});
   EXPECT_TRUE(std::isnan(on_host(mean(zeros({0}, Dtype::bf16, kCuda))).item<float>()));
+}
+
+// x is read once; the results are few beside it.
+TEST(ReduceCuda, BytesMoved) {
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+    const Tensor x = on_cuda(random({64, 512}, dtype));
+    const auto n = static_cast<double>(x.nbytes()), element = static_cast<double>(size_of(dtype));
+    expect_bytes_moved("reduce_rows_kernel", n, 64 * element, [&] { sum(x, {1}); });
+    expect_bytes_moved("reduce_columns_kernel", n, 512 * element, [&] { sum(x, {0}); });
+  }
 }
 
 }  // namespace

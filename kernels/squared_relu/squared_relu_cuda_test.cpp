@@ -1,5 +1,6 @@
 #include "kernels/squared_relu/squared_relu.h"
 #include "tests/support/cuda_testing.h"
+#include "tests/support/emulator_counters.h"
 
 namespace vigor {
 namespace {
@@ -25,6 +26,17 @@ TEST(SquaredReluCuda, ElementsThatAreNotAligned) {
 
 TEST(SquaredReluCuda, NotANumberGetsThrough) {
   EXPECT_TRUE(std::isnan(on_host(squared_relu(full({}, NAN, Dtype::f32, kCuda))).item<float>()));
+}
+
+// What the card says, counted by the emulated device.
+TEST(SquaredReluCuda, BytesMoved) {
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+    const Tensor x = set_requires_grad(on_cuda(random({64, 256}, dtype))), dy = on_cuda(random({64, 256}, dtype, 1));
+    const auto n = static_cast<double>(x.nbytes());
+    Tensor y;
+    expect_bytes_moved("forward_kernel", n, n, [&] { y = squared_relu(x); });
+    expect_bytes_moved("backward_kernel", 2 * n, n, [&] { backward(std::span(&y, 1), std::span(&dy, 1)); });
+  }
 }
 
 }  // namespace

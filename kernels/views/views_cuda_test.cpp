@@ -1,5 +1,6 @@
 #include "kernels/views/views.h"
 #include "tests/support/cuda_testing.h"
+#include "tests/support/emulator_counters.h"
 
 namespace vigor {
 namespace {
@@ -38,6 +39,15 @@ TEST(ViewsCuda, TransposingCopies) {
   expect_equal(on_host(contiguous(permute(on_cuda(x), {2, 1, 0}))), contiguous(permute(x, {2, 1, 0})));
   const Tensor part = slice(x, 2, 1, 33);
   expect_equal(on_host(contiguous(transpose(on_cuda_strided(part), 1, 2))), contiguous(transpose(part, 1, 2)));
+}
+
+// A transposing copy reads and writes whole sectors, which one without the tile in shared memory could not.
+TEST(ViewsCuda, BytesMoved) {
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+    const Tensor x = on_cuda(random({128, 256}, dtype));
+    const auto n = static_cast<double>(x.nbytes());
+    expect_bytes_moved("transpose_kernel", n, n, [&] { contiguous(transpose(x, 0, 1)); });
+  }
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "kernels/where/where.h"
 #include "tests/support/cuda_testing.h"
+#include "tests/support/emulator_counters.h"
 
 namespace vigor {
 namespace {
@@ -39,6 +40,12 @@ TEST(WhereCuda, Gradients) {
     expect_cuda_close_to_f64([&](std::span<const Tensor> in) { return masked_fill(in[0], mask_beside(in[0]), 2); },
                              {random({4, 2, 8}, Dtype::f64)}, {dtype}, 1e-6, 8e-3);
   }
+}
+
+TEST(WhereCuda, BytesMoved) {
+  const Tensor mask = on_cuda(random_ids({64, 256}, 2, Dtype::u8)), x = on_cuda(random({64, 256}));
+  const double n = 64 * 256;
+  expect_bytes_moved("map_kernel", n + 2 * 4 * n, 4 * n, [&] { where(mask, x, x); });
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 //   const auto counters = count_kernels("layer_norm", [&] { layer_norm(x, weight, bias); });
 //   if (counters) EXPECT_EQ(counters->global_bytes_read, bytes_read_by_the_card);
 #include <dlfcn.h>
+#include <gtest/gtest.h>
 
 #include <optional>
 
@@ -27,6 +28,31 @@ std::optional<KernelCounters> count_kernels(const char* name_part, F&& f) {
   KernelCounters counters{};
   if (read == nullptr || read(name_part, &counters) != 0) return std::nullopt;
   return counters;
+}
+
+// The kernels of f() whose name contains `name_part` read and write as many bytes of device memory as the operation's
+// card says, give or take 2 %, and in whole sectors of 32 bytes: neighbouring threads access neighbouring bytes.
+template <class F>
+void expect_bytes_moved(const char* name_part, double read, double written, F&& f, const char* file = __builtin_FILE(),
+                        int line = __builtin_LINE()) {
+  const auto counters = count_kernels(name_part, f);
+  if (!counters) return;
+  const ::testing::ScopedTrace trace(file, line, name_part);
+  EXPECT_GE(counters->launches, 1u) << "no kernel of this name ran";
+  EXPECT_NEAR(static_cast<double>(counters->global_bytes_read), read, 0.02 * read);
+  EXPECT_NEAR(static_cast<double>(counters->global_bytes_written), written, 0.02 * written);
+  EXPECT_LE(static_cast<double>(counters->global_sectors) * 32, 1.03 * (read + written));
+}
+
+// Expects that the kernels of f() whose name contains `name_part` ask for so many bytes of device memory, within 3 %.
+// Does nothing on a GPU.
+template <class F>
+void expect_bytes_moved(const char* name_part, F&& f, double read, double written) {
+  const std::optional<KernelCounters> counters = count_kernels(name_part, f);
+  if (!counters) return;
+  EXPECT_GT(counters->launches, 0u) << name_part;
+  EXPECT_NEAR(static_cast<double>(counters->global_bytes_read), read, 0.03 * read) << name_part;
+  EXPECT_NEAR(static_cast<double>(counters->global_bytes_written), written, 0.03 * written) << name_part;
 }
 
 }  // namespace vigor::testing
