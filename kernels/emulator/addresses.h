@@ -41,11 +41,11 @@ VIGOR_INLINE Space take_space(uint64_t* addresses, uint32_t& lanes) {
   return window == kSharedWindow ? Space::shared : (window == kLocalWindow ? Space::local : Space::parameter);
 }
 
-// Fills `at` for an access of `bytes` (a power of two) a lane by `lanes` or, with generic addresses, some of them.
-[[gnu::noinline]] static void locate(Warp& warp, const Instruction& instruction, const Operand& base, int64_t offset,
-                                     Space space, uint32_t lanes, uint32_t bytes, AccessKind kind, Addresses& at) {
+// Checks an access of `bytes` (a power of two) a lane at at.value and finds host pointers, for `lanes` or, with generic
+// addresses, some of them.
+[[gnu::noinline]] static void check_addresses(Warp& warp, const Instruction& instruction, Space space, uint32_t lanes,
+                                              uint32_t bytes, AccessKind kind, Addresses& at) {
   const Block& block = *warp.block;
-  add_offset(warp, base, offset, at.value);
   if (instruction.generic_address) space = take_space(at.value, lanes);
   at.lanes = lanes;
 
@@ -113,6 +113,13 @@ VIGOR_INLINE Space take_space(uint64_t* addresses, uint32_t& lanes) {
   if (block.checker && !instruction.unchecked && space != Space::parameter) {
     tell_checker(warp, instruction, lanes, at.value, bytes, space, kind);
   }
+}
+
+// The same at base + offset.
+VIGOR_INLINE void locate(Warp& warp, const Instruction& instruction, const Operand& base, int64_t offset, Space space,
+                         uint32_t lanes, uint32_t bytes, AccessKind kind, Addresses& at) {
+  add_offset(warp, base, offset, at.value);
+  check_addresses(warp, instruction, space, lanes, bytes, kind, at);
 }
 
 }  // namespace vigor::emulator::VIGOR_ISA

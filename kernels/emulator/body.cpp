@@ -74,11 +74,14 @@ class BodyReader {
 
   void directive(std::string_view word) {
     if (word == ".reg" || word == ".local" || word == ".shared" || word == ".param") {
-      do {
+      Declaration declaration = read_declaration(lexer_);
+      while (true) {
         Statement& statement = add(Statement::Kind::declaration);
         statement.name = word;
-        statement.declaration = read_declaration(lexer_);
-      } while (lexer_.accept(","));
+        statement.declaration = declaration;
+        if (!lexer_.accept(",")) break;
+        declaration.name = std::string(lexer_.word());  // .reg .b32 a, b: of the same type
+      }
       lexer_.expect(";");
     } else if (word == ".loc") {
       location();

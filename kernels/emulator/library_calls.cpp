@@ -201,8 +201,8 @@ constexpr OpRow kRows[] = {
     {"fence", fence, ""},
     {"nanosleep.u32", pause, "a", kControl},
     {"prefetch", nothing, "m"},
-    {"mov.clock.u32", read_clock<uint32_t>, ""},
-    {"mov.clock.u64", read_clock<uint64_t>, ""},
+    {"mov.clock.u32", read_clock<uint32_t>, "", kControl},
+    {"mov.clock.u64", read_clock<uint64_t>, "", kControl},
     {"call.vprintf", print, ""},
     {"call.__assertfail", assert_fail, ""},
 };
