@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/arguments.h"
+#include "kernels/attention/attention_backend.h"
 #include "kernels/attention/attention_kernels.h"
 #include "tensor/op_scope.h"
 #include "tensor/primitives.h"
@@ -14,6 +15,35 @@ double products_flops(const Tensor& q, int64_t keys, bool causal) {  // of the t
   return (causal ? 2.0 : 4.0) * static_cast<double>(q.numel()) * static_cast<double>(keys);
 }
 
+// Our own kernels on a GPU or cuDNN's. Throws when those were asked for and cannot be had.
+AttentionBackend gpu_backend(const AttentionInputs& in) {
+  if (attention_backend() == AttentionBackend::own || in.offsets.defined() || in.lengths.defined())
+    return AttentionBackend::own;
+  if (const std::string problem = attention_cudnn_problem(); !problem.empty())
+    fail("attention: {}; choose our own kernels with --attention own, or VIGOR_ATTENTION=own", problem);
+  return AttentionBackend::cudnn;
+}
+
+Tensor gpu_scratch(int64_t elements) { return empty({elements}, Dtype::f32, kCuda); }
+
+// These two are called in builds with CUDA only.
+void forward_on_gpu(const AttentionInputs& in, const TensorView& y, const TensorView& lse, AttentionBackend backend) {
+  if constexpr (kCudaBuild) {
+    if constexpr (kCudnnBuild)
+      if (backend == AttentionBackend::cudnn)
+        return attention_forward_cudnn(in, y, lse, gpu_scratch(attention_forward_scratch_cudnn(in, y, lse)));
+    attention_forward_cuda(in, y, lse);
+  }
+}
+void backward_on_gpu(const AttentionInputs& in, const AttentionGradients& grads, AttentionBackend backend) {
+  if constexpr (kCudaBuild) {
+    if constexpr (kCudnnBuild)
+      if (backend == AttentionBackend::cudnn)
+        return attention_backward_cudnn(in, grads, gpu_scratch(attention_backward_scratch_cudnn(in, grads)));
+    attention_backward_cuda(in, grads, gpu_scratch(attention_backward_scratch_cuda(in)));
+  }
+}
+
 // q, k and v, each a tensor of its own or all windows on one; and where their gradients go.
 struct AttentionNode : Node {
   explicit AttentionNode(const char* name) : Node(name) {}
@@ -21,6 +51,7 @@ struct AttentionNode : Node {
   SavedTensor offsets{this, "offsets"}, lengths{this, "lengths"};
   double scale = 1;
   bool causal = true;
+  AttentionBackend backend = AttentionBackend::own;
 
   void backward(Backward& b) override {
     const Tensor dq = empty(q.get().shape(), gradient_dtype(), q.get().device());
@@ -40,13 +71,12 @@ struct AttentionNode : Node {
     const AttentionInputs in{q.get(), k.get(), v.get(), view_or_none(offsets.get()), view_or_none(lengths.get()),
                              scale,   causal};
     const AttentionGradients grads{y.get(), lse.get(), dy, view_or_none(dlse), dq, dk, dv};
-    const auto scratch = [&](int64_t elements) { return empty({elements}, lse.get().dtype(), dy.device()); };
     switch (dy.device().kind) {
       case DeviceKind::cpu:
-        attention_backward_cpu(in, grads, scratch(attention_backward_scratch(in)));
+        attention_backward_cpu(in, grads, empty({attention_backward_scratch(in)}, lse.get().dtype()));
         break;
       case DeviceKind::cuda:
-        if constexpr (kCudaBuild) attention_backward_cuda(in, grads, scratch(attention_backward_scratch_cuda(in)));
+        if constexpr (kCudaBuild) backward_on_gpu(in, grads, backend);
         else unsupported_device("attention_backward", dy.device());
     }
     scope.done({&dq, &dk, &dv});
@@ -127,12 +157,13 @@ AttentionResult run(const char* op, const Tensor& q, const Tensor& k, const Tens
   const AttentionResult result{empty(q.shape(), q.dtype(), q.device()),
                                empty({q.size(0), q.size(2), q.size(1)}, lse_dtype, q.device())};
   const AttentionInputs in{q_in, k_in, v_in, view_or_none(offsets), view_or_none(lengths), scale, options.causal};
+  const AttentionBackend backend = q.device().is_cpu() ? AttentionBackend::own : gpu_backend(in);
   switch (q.device().kind) {
     case DeviceKind::cpu:
       attention_forward_cpu(in, result.y, result.lse, empty({attention_forward_scratch(in)}, lse_dtype));
       break;
     case DeviceKind::cuda:
-      if constexpr (kCudaBuild) attention_forward_cuda(in, result.y, result.lse);
+      if constexpr (kCudaBuild) forward_on_gpu(in, result.y, result.lse, backend);
       else unsupported_device(op, q.device());
   }
   if (node) {
@@ -145,6 +176,7 @@ AttentionResult run(const char* op, const Tensor& q, const Tensor& k, const Tens
     node->lengths.save(lengths);
     node->scale = scale;
     node->causal = options.causal;
+    node->backend = backend;
     node->attach({&result.y, &result.lse});
   }
   scope.done({&result.y, &result.lse});

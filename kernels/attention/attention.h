@@ -22,12 +22,12 @@
 // saved      q, k, v, y: no bytes of their own; lse, 4 B Hq Tq bytes. Backward computes p again from lse, a block at a
 //            time.
 // CUDA       f32 and bf16, deterministic: a block of threads owns 64 queries and streams keys and values past them
-//            (forward, dq), or owns 64 keys and streams queries (dk and dv, summed over the heads of a group); no atomics.
-//            Version 1 naive, a warp a row; 2 tiles in shared memory, products in f32; 3 tensor cores, for bf16 (f32 stays
-//            with 2). P of 16, 32, 64 or 128; other widths up to 256 take version 1. Up to 4 queries, as when decoding:
-//            a block a query, all its threads over the keys.
-//            bytes of 2 and 3 with E bytes an element: forward q and y once (the minimum), k and v Tq/64 times (Tq/128
-//            when causal), mostly from the L2 cache; backward twice that for q, k, v and dy, and y once.
+//            (forward, dq), or owns 64 keys and streams queries (dk and dv, summed over the heads of a group); no
+//            atomics. Version 1 naive, a warp a row; 2 tiles in shared memory, products in f32; 3 tensor cores, for
+//            bf16 (f32 stays with 2). P of 16, 32, 64 or 128; other widths up to 256 take version 1. Up to 4 queries,
+//            as when decoding: a block a query, all its threads over the keys. bytes of 2 and 3 with E bytes an
+//            element: forward q and y once (the minimum), k and v Tq/64 times (Tq/128 when causal), mostly from the L2
+//            cache; backward twice that for q, k, v and dy, and y once.
 #include "tensor/tensor.h"
 
 namespace vigor {

@@ -1,4 +1,6 @@
 #pragma once
+#include <string>
+
 #include "tensor/view.h"
 
 namespace vigor {
@@ -32,5 +34,18 @@ void attention_backward_cpu(const AttentionInputs& in, const AttentionGradients&
 int64_t attention_backward_scratch_cuda(const AttentionInputs& in);  // elements in f32
 void attention_forward_cuda(const AttentionInputs& in, const TensorView& y, const TensorView& lse);
 void attention_backward_cuda(const AttentionInputs& in, const AttentionGradients& grads, const TensorView& scratch);
+
+// cuDNN's fused attention (attention_backend.h), in builds that have it; without offsets, lengths and dlse.
+#ifdef VIGOR_HAVE_CUDNN
+inline constexpr bool kCudnnBuild = true;
+#else
+inline constexpr bool kCudnnBuild = false;
+#endif
+std::string problem_of_cudnn();  // empty when libcudnn could be loaded
+int64_t attention_forward_scratch_cudnn(const AttentionInputs& in, const TensorView& y, const TensorView& lse);
+void attention_forward_cudnn(const AttentionInputs& in, const TensorView& y, const TensorView& lse,
+                             const TensorView& scratch);
+int64_t attention_backward_scratch_cudnn(const AttentionInputs& in, const AttentionGradients& grads);
+void attention_backward_cudnn(const AttentionInputs& in, const AttentionGradients& grads, const TensorView& scratch);
 
 }  // namespace vigor
