@@ -91,6 +91,35 @@ TEST_F(Streams, TheLegacyStreamWaitsForBlockingStreamsOnly) {
   EXPECT_EQ(6, x[1]);
 }
 
+TEST_F(Streams, BlockingStreamsWaitForTheLegacyStream) {
+  float* x = pinned(1, 1);
+  const cudaStream_t blocking = make_stream(), other = make_stream(cudaStreamNonBlocking);
+  launch_scale(x, 3, 1);
+  launch_add_from_constant(x, 1, other);  // does not wait
+  EXPECT_CUDA(cudaSuccess, cudaStreamSynchronize(other));
+  EXPECT_EQ(2, *x);
+  launch_negate(x, 1, blocking);
+  EXPECT_CUDA(cudaSuccess, cudaStreamSynchronize(blocking));
+  EXPECT_EQ(-6, *x);
+}
+
+TEST_F(Streams, OrdinaryHostMemoryIsReadAndWrittenBeforeAnAsynchronousCopyReturns) {
+  std::vector<float> source{1, 2}, target(2);
+  float* x = to_device(std::vector<float>(2));
+  const cudaStream_t stream = make_stream();
+  EXPECT_CUDA(cudaSuccess, cudaMemcpyAsync(x, source.data(), 8, cudaMemcpyHostToDevice, stream));
+  source = {7, 7};
+  launch_scale(x, 2, 2, stream);
+  EXPECT_CUDA(cudaSuccess, cudaMemcpyAsync(target.data(), x, 8, cudaMemcpyDeviceToHost, stream));
+  EXPECT_EQ((std::vector<float>{2, 4}), target);
+  // Pinned memory is read when the copy's turn comes.
+  float* slow = pinned(2, 5);
+  EXPECT_CUDA(cudaSuccess, cudaMemcpyAsync(x, slow, 8, cudaMemcpyHostToDevice, stream));
+  slow[0] = 6;
+  EXPECT_CUDA(cudaSuccess, cudaStreamSynchronize(stream));
+  EXPECT_EQ((std::vector<float>{6, 5}), to_host(x, 2));
+}
+
 TEST_F(Streams, EventsHaveTimes) {
   float* x = to_device(std::vector<float>(1000));
   const cudaEvent_t begin = make_event(), end = make_event();
