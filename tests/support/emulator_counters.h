@@ -44,15 +44,4 @@ void expect_bytes_moved(const char* name_part, double read, double written, F&& 
   EXPECT_LE(static_cast<double>(counters->global_sectors) * 32, 1.03 * (read + written));
 }
 
-// Expects that the kernels of f() whose name contains `name_part` ask for so many bytes of device memory, within 3 %.
-// Does nothing on a GPU.
-template <class F>
-void expect_bytes_moved(const char* name_part, F&& f, double read, double written) {
-  const std::optional<KernelCounters> counters = count_kernels(name_part, f);
-  if (!counters) return;
-  EXPECT_GT(counters->launches, 0u) << name_part;
-  EXPECT_NEAR(static_cast<double>(counters->global_bytes_read), read, 0.03 * read) << name_part;
-  EXPECT_NEAR(static_cast<double>(counters->global_bytes_written), written, 0.03 * written) << name_part;
-}
-
 }  // namespace vigor::testing
