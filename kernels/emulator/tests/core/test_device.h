@@ -45,7 +45,7 @@ class TestDevice {
     if (!info) throw Fault(FaultKind::unknown_symbol, kernel);
     std::vector<std::byte> parameters(info->parameter_bytes);
     size_t i = 0;
-    const auto put = [&](const auto& value) {
+    [[maybe_unused]] const auto put = [&](const auto& value) {
       ASSERT_LT(i, info->parameters.size());
       ASSERT_EQ(sizeof(value), info->parameters[i].bytes) << kernel << " parameter " << i;
       std::memcpy(parameters.data() + info->parameters[i++].offset, &value, sizeof(value));
