@@ -123,7 +123,9 @@ TEST(I3CudaGraph, ReplaysAreEagerSteps) {
       const uint64_t requests = allocator_of(kCuda).stats().system_requests;
       if (graph.captured()) graph.replay();
       else recipe.run(ids, targets);
-      if (step >= 2) EXPECT_EQ(allocator_of(kCuda).stats().system_requests, requests);
+      if (step >= 2) {
+        EXPECT_EQ(allocator_of(kCuda).stats().system_requests, requests);
+      }
     }
     EXPECT_GT(recipe.loss.item<float>(), 0.0f);
     weights.push_back(c.model().parameters().groups()[0].values.to_vector<float>());
