@@ -31,7 +31,7 @@ void run_warp(Warp& warp) {
       if (lanes == 0) continue;
     }
     ++warp_instructions;
-    lane_instructions += static_cast<uint64_t>(std::popcount(lanes));
+    lane_instructions += lanes == kAllLanes ? kWarpSize : static_cast<uint64_t>(std::popcount(lanes));
     if constexpr (kWatched) {
       warp.block->checker->instruction(warp.block->instruction_index(instruction), lanes);
     }

@@ -22,50 +22,84 @@ struct Tf32 {
 };
 VIGOR_INLINE float to_float(Tf32 x) { return bits_float(x.bits & ~0x1fffu); }
 
-// Element i of a lane's fragment that begins with this operand; 16-bit elements share registers.
-template <class T>
-VIGOR_INLINE T fragment_element(Warp& warp, const Operand* fragment, uint32_t lane, uint32_t i) {
-  if constexpr (sizeof(T) == 2) {
-    const uint32_t word = plane_of<uint32_t>(warp, fragment[i / 2])[lane];
-    return T{static_cast<uint16_t>(i % 2 ? word >> 16 : word)};
-  } else {
-    return __builtin_bit_cast(T, plane_of<uint32_t>(warp, fragment[i])[lane]);
-  }
-}
 VIGOR_INLINE float to_float(float x) { return x; }
 
-template <class T>
-VIGOR_INLINE void set_fragment_element(Warp& warp, const Operand* fragment, uint32_t lane, uint32_t i, float value) {
-  if constexpr (sizeof(T) == 2) {
-    uint32_t& word = plane_of<uint32_t>(warp, fragment[i / 2])[lane];
-    const uint32_t bits = round_to<T>(value).bits;
-    word = i % 2 ? (word & 0xffffu) | bits << 16 : (word & 0xffff0000u) | bits;
-  } else {
-    plane_of<uint32_t>(warp, fragment[i])[lane] = float_bits(value);
+// A lane table as places in a row-major matrix: entry 32 i + lane is where the lane's element i is.
+template <auto table, uint32_t kCount, uint32_t kColumns>
+struct Places {
+  uint16_t at[kCount * kWarpSize];
+  constexpr Places() : at() {
+    for (uint32_t i = 0; i < kCount; ++i) {
+      for (uint32_t lane = 0; lane < kWarpSize; ++lane) {
+        const Element element = table(lane, i);
+        at[i * kWarpSize + lane] = static_cast<uint16_t>(element.row * kColumns + element.column);
+      }
+    }
   }
+};
+template <auto table, uint32_t kCount, uint32_t kColumns>
+constexpr Places<table, kCount, kColumns> kPlaces;
+
+// The matrix that a fragment of kCount elements a lane makes; 16-bit elements share registers.
+template <class T, uint32_t kCount, uint32_t kColumns, auto table>
+VIGOR_INLINE void gather(Warp& warp, const Operand* fragment, float (*matrix)[kColumns]) {
+  alignas(64) float elements[kCount * kWarpSize];
+  if constexpr (sizeof(T) == 2) {
+    for (uint32_t i = 0; i < kCount; i += 2) {
+      const uint32_t* words = plane_of<uint32_t>(warp, fragment[i / 2]);
+      for (uint32_t lane = 0; lane < kWarpSize; ++lane) {
+        elements[i * kWarpSize + lane] = to_float(T{static_cast<uint16_t>(words[lane])});
+        elements[(i + 1) * kWarpSize + lane] = to_float(T{static_cast<uint16_t>(words[lane] >> 16)});
+      }
+    }
+  } else {
+    for (uint32_t i = 0; i < kCount; ++i) {
+      const uint32_t* words = plane_of<uint32_t>(warp, fragment[i]);
+      for (uint32_t lane = 0; lane < kWarpSize; ++lane) {
+        elements[i * kWarpSize + lane] = to_float(__builtin_bit_cast(T, words[lane]));
+      }
+    }
+  }
+  for (uint32_t i = 0; i < kCount * kWarpSize; ++i) matrix[0][kPlaces<table, kCount, kColumns>.at[i]] = elements[i];
 }
 
-// The matrix [rows][columns] that a fragment of `count` elements a lane makes, by the lane table `at`.
-template <class T, uint32_t kCount, uint32_t kColumns, class Table>
-VIGOR_INLINE void gather(Warp& warp, const Operand* fragment, Table at, float (*matrix)[kColumns]) {
-  for (uint32_t i = 0; i < kCount; ++i) {
-    for (uint32_t lane = 0; lane < kWarpSize; ++lane) {
-      const Element element = at(lane, i);
-      matrix[element.row][element.column] = to_float(fragment_element<T>(warp, fragment, lane, i));
+// The other way round, rounded to T.
+template <class T, uint32_t kCount, uint32_t kColumns, auto table>
+VIGOR_INLINE void scatter(Warp& warp, const Operand* fragment, const float (*matrix)[kColumns]) {
+  alignas(64) float elements[kCount * kWarpSize];
+  for (uint32_t i = 0; i < kCount * kWarpSize; ++i) elements[i] = matrix[0][kPlaces<table, kCount, kColumns>.at[i]];
+  if constexpr (sizeof(T) == 2) {
+    for (uint32_t i = 0; i < kCount; i += 2) {
+      uint32_t* words = plane_of<uint32_t>(warp, fragment[i / 2]);
+      for (uint32_t lane = 0; lane < kWarpSize; ++lane) {
+        const uint32_t low = round_to<T>(elements[i * kWarpSize + lane]).bits;
+        const uint32_t high = round_to<T>(elements[(i + 1) * kWarpSize + lane]).bits;
+        words[lane] = low | high << 16;
+      }
+    }
+  } else {
+    for (uint32_t i = 0; i < kCount; ++i) {
+      __builtin_memcpy(plane_of<uint32_t>(warp, fragment[i]), elements + i * kWarpSize, 4 * kWarpSize);
     }
   }
 }
 
-// d += a b, sums in the order of k.
+// d += a b, sums in the order of k; four rows and eight columns at a time.
 template <uint32_t kM, uint32_t kN, uint32_t kK>
 VIGOR_INLINE void multiply(float (*d)[kN], const float (*a)[kK], const float (*b)[kN]) {
-  for (uint32_t m = 0; m < kM; ++m) {
-    float sums[kN];
-    for (uint32_t n = 0; n < kN; ++n) sums[n] = d[m][n];
-    for (uint32_t k = 0; k < kK; ++k) {
-      for (uint32_t n = 0; n < kN; ++n) sums[n] += a[m][k] * b[k][n];
+  using Vector [[gnu::vector_size(32)]] = float;
+  constexpr uint32_t kRows = 4, kWidth = 8;
+  for (uint32_t n = 0; n < kN; n += kWidth) {
+    for (uint32_t m = 0; m < kM; m += kRows) {
+      Vector sums[kRows];
+      for (uint32_t i = 0; i < kRows; ++i) __builtin_memcpy(&sums[i], &d[m + i][n], sizeof(Vector));
+      for (uint32_t k = 0; k < kK; ++k) {
+        Vector row;
+        __builtin_memcpy(&row, &b[k][n], sizeof(Vector));
+        for (uint32_t i = 0; i < kRows; ++i) sums[i] += a[m + i][k] * row;
+      }
+      for (uint32_t i = 0; i < kRows; ++i) __builtin_memcpy(&d[m + i][n], &sums[i], sizeof(Vector));
     }
-    for (uint32_t n = 0; n < kN; ++n) d[m][n] = sums[n];
   }
 }
 
@@ -81,16 +115,11 @@ void mma(Warp& warp, const Instruction& instruction, uint32_t lanes) {
   const Operand* b = a + kA / kElementsPerRegister;
   const Operand* c = b + kB / kElementsPerRegister;
   alignas(64) float a_matrix[16][kK], b_matrix[kK][8], d_matrix[16][8];
-  gather<In, kA>(warp, a, a_table, a_matrix);
-  gather<In, kB>(warp, b, b_table, b_matrix);
-  gather<Sum, 4>(warp, c, mma_c, d_matrix);
+  gather<In, kA, kK, a_table>(warp, a, a_matrix);
+  gather<In, kB, 8, b_table>(warp, b, b_matrix);
+  gather<Sum, 4, 8, mma_c>(warp, c, d_matrix);
   multiply<16, 8, kK>(d_matrix, a_matrix, b_matrix);
-  for (uint32_t i = 0; i < 4; ++i) {
-    for (uint32_t lane = 0; lane < kWarpSize; ++lane) {
-      const Element element = mma_c(lane, i);
-      set_fragment_element<Sum>(warp, d, lane, i, d_matrix[element.row][element.column]);
-    }
-  }
+  scatter<Sum, 4, 8, mma_c>(warp, d, d_matrix);
 }
 
 // ldmatrix.x{1,2,4}: kCount registers, then the address of a row.
@@ -102,17 +131,16 @@ void load_matrices(Warp& warp, const Instruction& instruction, uint32_t lanes) {
   Addresses at;
   locate(warp, instruction, instruction.operands[kCount], instruction.immediate, instruction.space, kRows, kRowBytes,
          AccessKind::read, at);
-  uint16_t matrices[kCount][8][8];
-  for (uint32_t row = 0; row < 8 * kCount; ++row) {
-    __builtin_memcpy(matrices[row / 8][row % 8], at.pointer<std::byte>(row), kRowBytes);
-  }
   for (uint32_t matrix = 0; matrix < kCount; ++matrix) {
-    uint32_t* d = plane_of<uint32_t>(warp, instruction.operands[matrix]);
-    for (uint32_t lane = 0; lane < kWarpSize; ++lane) {
-      const Element low = ldmatrix_element(lane, 0), high = ldmatrix_element(lane, 1);
-      const auto& m = matrices[matrix];
-      d[lane] = kTransposed ? m[low.column][low.row] | uint32_t{m[high.column][high.row]} << 16
-                            : m[low.row][low.column] | uint32_t{m[high.row][high.column]} << 16;
+    uint16_t rows[8][8];
+    for (uint32_t row = 0; row < 8; ++row) {
+      __builtin_memcpy(rows[row], at.pointer<std::byte>(8 * matrix + row), kRowBytes);
+    }
+    // Element i of a lane is half-word 2 lane + i of the plane.
+    auto* d = reinterpret_cast<uint16_t*>(plane_of<uint32_t>(warp, instruction.operands[matrix]));
+    for (uint32_t half = 0; half < 2 * kWarpSize; ++half) {
+      const Element element = ldmatrix_element(half / 2, half % 2);
+      d[half] = kTransposed ? rows[element.column][element.row] : rows[element.row][element.column];
     }
   }
 }
@@ -170,11 +198,18 @@ void wmma_store(Warp& warp, const Instruction& instruction, uint32_t lanes) {
     wmma_addresses<kRows, kColumns>(warp, instruction, operands[0], operands[1 + kShare * sizeof(T) / 4], kRowMajor,
                                     sizeof(T), i, at);
     check_addresses(warp, instruction, instruction.space, kAllLanes, sizeof(T), AccessKind::write, at);
+    const uint32_t* words = plane_of<uint32_t>(warp, operands[1 + i * sizeof(T) / 4]);
+    const uint32_t shift = sizeof(T) == 2 ? 16 * (i % 2) : 0;
     for (uint32_t lane = 0; lane < kWarpSize; ++lane) {
-      const T value = fragment_element<T>(warp, operands + 1, lane, i);
+      const auto value = static_cast<typename BitsOf<sizeof(T)>::type>(words[lane] >> shift);
       __builtin_memcpy(at.pointer<std::byte>(lane), &value, sizeof(T));
     }
   }
+}
+
+template <uint32_t kRows, uint32_t kColumns>
+constexpr Element wmma_table(uint32_t lane, uint32_t i) {
+  return wmma_element(lane, i, kRows, kColumns);
 }
 
 // wmma.mma: operands d, a, b, c.
@@ -186,22 +221,12 @@ void wmma_multiply(Warp& warp, const Instruction& instruction, uint32_t lanes) {
   const Operand* a = d + kSums * sizeof(D) / 4;
   const Operand* b = a + kASlots / 2;
   const Operand* c = b + kBSlots / 2;
-  const auto table = []<uint32_t kRows, uint32_t kColumns>() {
-    return [](uint32_t lane, uint32_t i) __attribute__((always_inline)) {
-      return wmma_element(lane, i, kRows, kColumns);
-    };
-  };
   alignas(64) float a_matrix[kM][kK], b_matrix[kK][kN], d_matrix[kM][kN];
-  gather<In, kM * kK / kWarpSize>(warp, a, table.template operator()<kM, kK>(), a_matrix);
-  gather<In, kK * kN / kWarpSize>(warp, b, table.template operator()<kK, kN>(), b_matrix);
-  gather<C, kSums>(warp, c, table.template operator()<kM, kN>(), d_matrix);
+  gather<In, kM * kK / kWarpSize, kK, wmma_table<kM, kK>>(warp, a, a_matrix);
+  gather<In, kK * kN / kWarpSize, kN, wmma_table<kK, kN>>(warp, b, b_matrix);
+  gather<C, kSums, kN, wmma_table<kM, kN>>(warp, c, d_matrix);
   multiply<kM, kN, kK>(d_matrix, a_matrix, b_matrix);
-  for (uint32_t i = 0; i < kSums; ++i) {
-    for (uint32_t lane = 0; lane < kWarpSize; ++lane) {
-      const Element element = wmma_element(lane, i, kM, kN);
-      set_fragment_element<D>(warp, d, lane, i, d_matrix[element.row][element.column]);
-    }
-  }
+  scatter<D, kSums, kN, wmma_table<kM, kN>>(warp, d, d_matrix);
 }
 
 #define VIGOR_MMA(shape, types, letters, ...) \

@@ -30,14 +30,22 @@ int vigor_emulator_is_device_range(const void* address, size_t bytes) {
   return device_memory().find(reinterpret_cast<uint64_t>(address), bytes) ? 1 : 0;
 }
 
-void vigor_emulator_poison(const void* address, size_t bytes) {
-  const std::lock_guard<std::recursive_mutex> guard(runtime_lock());
-  if (MemoryChecker* checker = device_checker()) checker->poison(reinterpret_cast<uint64_t>(address), bytes);
+void vigor_emulator_poison(cudaStream_t stream, const void* address, size_t bytes) {
+  entry([&] {
+    Stream& target = stream_table().stream(stream);
+    if (device_checker() == nullptr || target.capture) return;
+    const auto begin = reinterpret_cast<uint64_t>(address);
+    stream_table().issue_uncaptured(target, [begin, bytes] { process_checker().poison(begin, bytes); });
+  });
 }
 
-void vigor_emulator_unpoison(const void* address, size_t bytes) {
-  const std::lock_guard<std::recursive_mutex> guard(runtime_lock());
-  if (MemoryChecker* checker = device_checker()) checker->unpoison(reinterpret_cast<uint64_t>(address), bytes);
+void vigor_emulator_unpoison(cudaStream_t stream, const void* address, size_t bytes) {
+  entry([&] {
+    if (device_checker() == nullptr) return;
+    const auto begin = reinterpret_cast<uint64_t>(address);
+    stream_table().issue_uncaptured(stream_table().stream(stream),
+                                    [begin, bytes] { process_checker().unpoison(begin, bytes); });
+  });
 }
 
 }  // extern "C"

@@ -23,8 +23,9 @@ int vigor_emulator_is_device_range(const void* address, size_t bytes);
 
 // --- for programs ---
 
-// For allocators that keep freed memory: the device may not touch poisoned bytes; unpoisoned ones are uninitialised.
-// Nothing happens where no checker watches.
-void vigor_emulator_poison(const void* address, size_t bytes);
-void vigor_emulator_unpoison(const void* address, size_t bytes);
+// For allocators that keep freed memory: when its turn comes in the stream, the device may no longer touch these bytes
+// (poison), or may again and finds them uninitialised (unpoison). Not recorded by a capture, during which poison does
+// nothing. Nothing happens where no checker watches.
+void vigor_emulator_poison(cudaStream_t stream, const void* address, size_t bytes);
+void vigor_emulator_unpoison(cudaStream_t stream, const void* address, size_t bytes);
 }

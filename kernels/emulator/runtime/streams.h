@@ -5,7 +5,8 @@
 // CUDA_LAUNCH_BLOCKING=1, at once). So a host that reads a result without waiting reads the old bytes here, always,
 // where a GPU only sometimes shows the mistake; and of two streams without an event between them the one that is
 // waited for runs first, whatever the order of the calls. With VIGOR_EMULATOR_WARP_ORDER=<seed> the choice among
-// streams is random too.
+// streams is random too. A host that spins on pinned memory, without a call that waits or queries, spins forever: it
+// needs CUDA_LAUNCH_BLOCKING=1.
 //
 // Everything here is called under runtime_lock().
 #include <driver_types.h>
@@ -81,6 +82,10 @@ class StreamTable {
   void issue(Stream& stream, cudaGraphNodeType kind, Work work);
   void record(Stream& stream, Event& event);
   void wait(Stream& stream, Event& event);
+  // Bookkeeping that is no work of the program: never part of a graph.
+  void issue_uncaptured(Stream& stream, Work work) {
+    append(stream, {Stream::EntryKind::work, std::move(work), nullptr});
+  }
 
   void synchronize(Stream& stream);
   void synchronize(Event& event);

@@ -1,6 +1,5 @@
 // Small kernels, each with one fault that the checker must find, and some that look suspicious but are right.
 //   faulty_kernels CASE      runs one; 0: no CUDA call failed, 3: one failed, which is printed
-
 // checker_cuda_test runs this on the emulated device and compares the reports. The line that a report must name ends
 // with "// fault: CASE", the line of the other party with "// other: CASE".
 #include <cuda_bf16.h>
