@@ -58,6 +58,7 @@ const RunOption kOptions[] = {
     {"threads", "Run", &RunConfig::threads, "CPU threads; 0: all cores", 0, 4096},
     {"device", "Run", &RunConfig::device, "auto (a GPU where there is one), cpu, cuda or emulated", 0, 0},
     {"cuda_graph", "Run", &RunConfig::cuda_graph, "capture the step in a CUDA graph and replay it", 0, 0},
+    {"attention", "Run", &RunConfig::attention, "own kernels, or cudnn (GPU, bf16; untested)", 0, 0},
     {"json", "Run", &RunConfig::json, "metrics as JSON lines on standard output", 0, 0},
 };
 
@@ -158,6 +159,8 @@ void check_run_config(const RunConfig& config) {
     wrong.push_back("device must be auto, cpu, cuda or emulated; got " + printable(config.device));
   if (config.dtype != "f32" && config.dtype != "bf16")
     wrong.push_back("dtype must be f32 or bf16; got " + printable(config.dtype));
+  if (config.attention != "own" && config.attention != "cudnn")
+    wrong.push_back("attention must be own or cudnn; got " + printable(config.attention));
   if (config.stochastic_rounding && config.dtype != "bf16") wrong.push_back("stochastic_rounding needs dtype bf16");
   if (config.stop_at > config.steps) wrong.push_back("stop_at must not be above steps");
   if (config.pad_vocab && config.vocab_size == 0 && config.model.empty()) wrong.push_back("pad_vocab needs vocab_size");

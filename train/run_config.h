@@ -55,10 +55,11 @@ struct RunConfig {
   // run
   std::string out = "runs/demo";
   bool resume = false;
-  int64_t threads = 0;          // 0: all cores
-  std::string device = "auto";  // auto, cpu, cuda, emulated
-  bool cuda_graph = false;      // capture the step once and replay it
-  bool json = false;            // metrics as JSON lines on standard output
+  int64_t threads = 0;            // 0: all cores
+  std::string device = "auto";    // auto, cpu, cuda, emulated
+  bool cuda_graph = false;        // capture the step once and replay it
+  std::string attention = "own";  // own or cudnn, on a GPU in bf16
+  bool json = false;              // metrics as JSON lines on standard output
 };
 
 struct RunOption {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "kernels/attention/attention_backend.h"
 #include "models/families.h"
 #include "models/hf/model_folder.h"
 #include "tensor/check.h"
@@ -190,6 +191,9 @@ RunSetup prepare_run(RunConfig config, const std::set<std::string>& given,
   }
   setup.device = choose_device(config.device, "train");  // may restart the program: nothing was done or said yet
   check(!config.cuda_graph || !setup.device.is_cpu(), "train: --cuda-graph needs --device cuda or emulated");
+  if (config.attention == "cudnn")
+    if (const std::string problem = attention_cudnn_problem(); !problem.empty())
+      throw std::runtime_error("train: --attention cudnn: " + problem);
   if (!setup.device.is_cpu()) note("device: " + describe_device(setup.device));
   if (setup.resumed) {
     note(fmt::format("resuming {} at step {}", config.out, setup.resumed->state.step));

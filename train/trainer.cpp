@@ -6,6 +6,7 @@
 #include "autograd/anomaly.h"
 #include "autograd/engine.h"
 #include "autograd/variable.h"
+#include "kernels/attention/attention_backend.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/gemm/gemm_plan.h"
 #include "models/generation.h"
@@ -66,6 +67,7 @@ class Trainer {
   Schedule schedule_;
   GemmPlan plan_;
   GemmPlanScope plan_scope_{plan_};
+  AttentionBackendScope attention_{attention_backend_of(config_.attention)};
   StepStateMemory state_{setup_.device};
   RunState progress_state_;
   struct Batch {

@@ -10,6 +10,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "kernels/attention/attention_backend.h"
 #include "kernels/gemm/gemm_plan.h"
 #include "models/families.h"
 #include "tensor/simd.h"
@@ -141,6 +142,11 @@ Json cuda_build_json() {
           {"problem", problem.empty() ? Json(nullptr) : Json(problem)}};
 }
 
+std::string cudnn_text() {
+  const std::string problem = attention_cudnn_problem();
+  return problem.empty() ? "yes" : "no (" + problem + ")";
+}
+
 std::string emulated_text() {
   if (!kCudaBuild) return "no";
   try {
@@ -170,9 +176,10 @@ void print_build(bool json) {
                   "OpenMP threads: {}\n"
                   "matrix products: {}\n"
                   "CUDA: {}\n"
+                  "cuDNN attention: {}\n"
                   "emulated device: {}\n",
                   VIGOR_VERSION, kCompiler, name_of(current_isa()), fmt::join(isas, ", "), omp_get_max_threads(),
-                  fmt::join(products, ", "), cuda_build_text(), emulated_text()));
+                  fmt::join(products, ", "), cuda_build_text(), cudnn_text(), emulated_text()));
 }
 
 int run_info(const InfoCall& call) {
