@@ -58,7 +58,7 @@ struct Scratch {
 
 void forward_on_cuda(const HybridMixerInputs& in, const HybridMixerOutputs& out, const Scratch& scratch,
                      const Tensor& s, const Tensor& h_chunks) {
-  const Tensor products = scratch.products(s), powers = scratch.make({6, scratch.n, scratch.n}),
+  const Tensor products = scratch.products(s), powers = scratch.make({3, scratch.n, scratch.n}),
                s_chunks = scratch.make({scratch.B, scratch.chunks(), scratch.n});
   HybridMixerWork work;
   work.products = products, work.powers = powers, work.s_chunks = s_chunks, work.h_chunks = h_chunks;
@@ -70,7 +70,7 @@ void backward_on_cuda(const HybridMixerInputs& in, HybridMixerGradients grads, c
                       const Tensor& h_chunks) {
   const auto& [B, T, d, n, dtype, device] = scratch;
   const int64_t slices = hybrid_mixer_slices(B * scratch.chunks());
-  const Tensor g = scratch.make({B, T, n}), products = scratch.products(g), powers = scratch.make({6, n, n}),
+  const Tensor g = scratch.make({B, T, n}), products = scratch.products(g), powers = scratch.make({3, n, n}),
                q_chunks = scratch.make({B, scratch.chunks(), d}), s_chunks = scratch.make({B, scratch.chunks(), n}),
                sums = scratch.make({slices, 2 * n + 2, d}), matrix_sums = scratch.make({slices, n, n});
   HybridMixerWork work;

@@ -5,85 +5,97 @@ namespace vigor::hybrid {
 namespace {
 
 constexpr int kPowerThreads = 1024;
-constexpr int kStateThreads = 256;
 constexpr int kCarryGroup = 8;  // chunks whose loads are in flight together
 
-// One block: five squarings, each thread a few elements. 20 n^2 bytes written, n^3 multiplications each.
+// One block: five squarings of M, each thread a few elements. powers[1] and powers[2] take turns; M^32 ends in [1].
 __global__ __launch_bounds__(kPowerThreads) void powers_kernel(const float* a, bool transposed, int n, float* powers) {
   const int elements = n * n;
   for (int e = static_cast<int>(threadIdx.x); e < elements; e += kPowerThreads)
     powers[e] = transposed ? a[e % n * n + e / n] : a[e];
-  for (int level = 1; level < kPowers; ++level) {
+  const float* from = powers;
+  for (int squaring = 0; squaring < kSquarings; ++squaring) {
     __syncthreads();
-    const float* from = powers + int64_t{level - 1} * elements;
-    float* to = powers + int64_t{level} * elements;
+    float* to = powers + (squaring % 2 == 0 ? 1 : 2) * elements;
     for (int e = static_cast<int>(threadIdx.x); e < elements; e += kPowerThreads) {
-      const int i = e / n, j = e % n;
+      const float* row = from + e / n * n;
+      const float* column = from + e % n;
       float sum = 0;
 #pragma unroll 8
       for (int k = 0; k < n; ++k) {
-        const float left = from[i * n + k], right = from[k * n + j];
+        const float left = row[k], right = column[k * n];
         // A nilpotent A has exact zeros that must win over an infinite power.
         sum += left == 0 || right == 0 ? 0.0f : left * right;
       }
       to[e] = sum;
     }
+    from = to;
   }
 }
 
-// ---- the scan over the rows of one chunk, in shared memory [32,n] ----
-//
-// A tree (Brent and Kung 1982): going up, row r = 2m-1, 4m-1, ... takes in the m rows before it, for m = 1, 2, 4, 8,
-// 16; then the last row has the whole chunk. Going down, rows 3m-1, 5m-1, ... do so for m = 8, 4, 2, 1, and every row
-// is complete. 57 products of a row with a power instead of 31, in 9 steps instead of 31.
-
-__device__ void add_earlier_rows(float* tile, const float* power, int n, int m, int first_row, uint32_t broken) {
-  const int count = (kChunk - 1 - first_row) / (2 * m) + 1;
-  for (int e = static_cast<int>(threadIdx.x); e < count * n; e += kStateThreads) {
-    const int row = first_row + e / n * (2 * m), i = e % n;
-    if ((broken >> (row - m + 1) & ((1u << m) - 1)) != 0) continue;  // a link between row - m and row is cut
-    tile[row * n + i] += row_times_column(tile + (row - m) * n, power, n, i);
+// Sum over j of row[j] M[j,i] for the thread of state i: the first 32 rows of M are in its registers, others come from
+// memory. Four sums, because one alone would wait for the latency of every multiply-add.
+__device__ float row_times_matrix(const float* row, const float (&column)[kStateSlice], const float* matrix, int n,
+                                  int i) {
+  float sum[4] = {};
+#pragma unroll
+  for (int j = 0; j < kStateSlice; j += 4) {
+    const Pack<float, 4> r = load_pack<4>(row + j);
+    for (int k = 0; k < 4; ++k) sum[k] += column[j + k] * r.value[k];
   }
-  __syncthreads();
+  if (i < n)
+    for (int j = kStateSlice; j < n; ++j) sum[0] += matrix[j * n + i] * row[j];
+  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
-__device__ void scan_up(float* tile, const float* powers, int n, uint32_t broken) {
-  for (int level = 0; level < kPowers - 1; ++level)
-    add_earlier_rows(tile, powers + int64_t{level} * n * n, n, 1 << level, (2 << level) - 1, broken);
-}
-__device__ void scan_down(float* tile, const float* powers, int n, uint32_t broken) {
-  for (int level = kPowers - 3; level >= 0; --level)
-    add_earlier_rows(tile, powers + int64_t{level} * n * n, n, 1 << level, (3 << level) - 1, broken);
-}
-
-// tile = e_t of the chunk's rows, zeros in padding; the gradient of the final state joins at the last real step.
-template <bool kReverse>
-__device__ void load_chunk(const StateScan& p, const Chunk& chunk, float* tile) {
-  const int64_t split_stride = p.time.sequences * p.time.steps * p.n;
-  for (int e = static_cast<int>(threadIdx.x); e < kChunk * p.n; e += kStateThreads) {
-    const int t = step_of_row<kReverse>(e / p.n), i = e % p.n;
-    float sum = 0;
-    if (t < chunk.steps) {
-      const float* from = p.products + (chunk.row + t) * p.n + i;
-      for (int split = 0; split < p.splits; ++split) sum += from[split * split_stride];
-      if (kReverse && p.first != nullptr && chunk.ends && t == chunk.steps - 1)
-        sum += p.first[chunk.sequence * p.n + i];
-    }
-    tile[e] = sum;
-  }
-  __syncthreads();
-}
-
-// 1. What each chunk adds: one block a chunk. Reads e once (4 n bytes a step and split).
-template <bool kReverse>
-__global__ __launch_bounds__(kStateThreads) void state_ends_kernel(StateScan p) {
-  extern __shared__ float tile[];  // [32,n]
+// One chunk, one thread a state, 32 dependent steps: 1. from zeros, to learn what the chunk adds (kFinal false), and
+// 3. from the state before the chunk, for every step. A block is one warp for n <= 32. Each pass reads e once, 4 n
+// bytes a step and split; the last writes the states. Two copies of the state take turns, for one barrier a step.
+template <bool kReverse, bool kFinal>
+__global__ __launch_bounds__(kHybridMaxStates) void state_chunk_kernel(StateScan p) {
+  __shared__ float4 storage[2][kHybridMaxStates / 4];
+  const int n = p.n, i = static_cast<int>(threadIdx.x);
+  const bool active = i < n;
   const Chunk chunk = chunk_at(p.time, blockIdx.x);
-  load_chunk<kReverse>(p, chunk, tile);
-  scan_up(tile, p.powers, p.n, broken_links<kReverse>(chunk.resets));
-  for (int i = static_cast<int>(threadIdx.x); i < p.n; i += kStateThreads)
-    p.chunks[int64_t{blockIdx.x} * p.n + i] =
-        leaves_nothing<kReverse>(chunk.resets) ? 0.0f : tile[(kChunk - 1) * p.n + i];
+  const uint32_t broken = broken_links<kReverse>(chunk.resets);
+  const int64_t split_stride = p.time.sequences * p.time.steps * n, state = chunk.sequence * n + i;  // [B,n]
+  float column[kStateSlice];
+#pragma unroll
+  for (int j = 0; j < kStateSlice; ++j) column[j] = active && j < n ? p.powers[j * n + i] : 0.0f;
+  float r = kFinal && active ? p.chunks[int64_t{blockIdx.x} * n + i] : 0.0f;
+  for (float4* copy : storage) reinterpret_cast<float*>(copy)[i] = r;
+  __syncthreads();
+  for (int row0 = 0; row0 < kChunk; row0 += kLoadGroup) {
+    float e[kLoadGroup];
+#pragma unroll
+    for (int k = 0; k < kLoadGroup; ++k) {
+      const int t = step_of_row<kReverse>(row0 + k);
+      e[k] = 0;
+      if (!active || t >= chunk.steps) continue;
+      const float* from = p.products + (chunk.row + t) * n + i;
+      for (int split = 0; split < p.splits; ++split) e[k] += from[split * split_stride];
+    }
+#pragma unroll
+    for (int k = 0; k < kLoadGroup; ++k) {
+      const int row = row0 + k, t = step_of_row<kReverse>(row);
+      if (t >= chunk.steps) continue;  // against time the padding comes first, and its state is zero
+      r = e[k];
+      if (!bit(broken, row))
+        r += row_times_matrix(reinterpret_cast<const float*>(storage[k % 2]), column, p.powers, n, i);
+      if (kReverse && active && p.first != nullptr && chunk.ends && t == chunk.steps - 1) r += p.first[state];
+      reinterpret_cast<float*>(storage[(k + 1) % 2])[i] = r;
+      if (kFinal && active) p.states[(chunk.row + t) * n + i] = r;
+      __syncthreads();
+    }
+  }
+  if (!active) return;
+  if constexpr (!kFinal) {
+    p.chunks[int64_t{blockIdx.x} * n + i] = leaves_nothing<kReverse>(chunk.resets) ? 0.0f : r;
+  } else {
+    for (int t = chunk.steps; t < chunk.rows; ++t) p.states[(chunk.row + t) * n + i] = 0;
+    const bool empty = p.time.length(chunk.sequence) == 0 && blockIdx.x % p.time.chunks_each() == 0;
+    if (!kReverse && empty) r = p.first != nullptr ? p.first[state] : 0.0f;
+    if (!kReverse && (chunk.ends || empty)) p.last[state] = r;
+  }
 }
 
 // 2. The carries: one block a sequence, one thread a state; T/32 steps one after another.
@@ -92,7 +104,7 @@ __global__ void state_carries_kernel(StateScan p) {
   __shared__ float carried[kHybridMaxStates];
   const int64_t sequence = blockIdx.x, chunks = p.time.chunks_each();
   const int i = static_cast<int>(threadIdx.x);
-  const float* whole_chunk = p.powers + int64_t{kPowers - 1} * p.n * p.n;
+  const float* whole_chunk = p.powers + int64_t{p.n} * p.n;  // M^32
   const bool active = i < p.n;
   const int64_t at = sequence * p.n + i;  // in [B,n]
   if (active) carried[i] = !kReverse && p.first != nullptr ? p.first[at] : 0.0f;
@@ -116,42 +128,13 @@ __global__ void state_carries_kernel(StateScan p) {
   else p.last[at] = p.first != nullptr ? p.first[at] : 0.0f;
 }
 
-// 3. Every step, from the state before the chunk: reads e again and writes the states.
-template <bool kReverse>
-__global__ __launch_bounds__(kStateThreads) void state_scan_kernel(StateScan p) {
-  extern __shared__ float tile[];  // [32,n]
-  const Chunk chunk = chunk_at(p.time, blockIdx.x);
-  const uint32_t broken = broken_links<kReverse>(chunk.resets);
-  load_chunk<kReverse>(p, chunk, tile);
-  if (!bit(broken, 0)) {
-    for (int i = static_cast<int>(threadIdx.x); i < p.n; i += kStateThreads)
-      tile[i] += row_times_column(p.chunks + int64_t{blockIdx.x} * p.n, p.powers, p.n, i);
-    __syncthreads();
-  }
-  scan_up(tile, p.powers, p.n, broken);
-  scan_down(tile, p.powers, p.n, broken);
-  for (int e = static_cast<int>(threadIdx.x); e < kChunk * p.n; e += kStateThreads) {
-    const int t = step_of_row<kReverse>(e / p.n);
-    if (t < chunk.rows) p.states[(chunk.row + t) * p.n + e % p.n] = t < chunk.steps ? tile[e] : 0.0f;
-  }
-  const bool empty = p.time.length(chunk.sequence) == 0 && blockIdx.x % p.time.chunks_each() == 0;
-  if (!kReverse && (chunk.ends || empty)) {
-    for (int i = static_cast<int>(threadIdx.x); i < p.n; i += kStateThreads) {
-      const int64_t at = chunk.sequence * p.n + i;
-      if (!empty) p.last[at] = tile[(chunk.steps - 1) * p.n + i];
-      else p.last[at] = p.first != nullptr ? p.first[at] : 0.0f;
-    }
-  }
-}
-
 template <bool kReverse>
 void state_scan(const StateScan& p) {
-  const auto chunks = static_cast<unsigned>(p.time.chunks());
-  const size_t shared = sizeof(float) * static_cast<size_t>(kChunk * p.n);
+  const auto chunks = static_cast<unsigned>(p.time.chunks()), sequences = static_cast<unsigned>(p.time.sequences);
   const auto threads = static_cast<unsigned>(ceil_div(p.n, kWarpSize) * kWarpSize);
-  state_ends_kernel<kReverse><<<chunks, kStateThreads, shared, cuda_stream()>>>(p);
-  state_carries_kernel<kReverse><<<static_cast<unsigned>(p.time.sequences), threads, 0, cuda_stream()>>>(p);
-  state_scan_kernel<kReverse><<<chunks, kStateThreads, shared, cuda_stream()>>>(p);
+  state_chunk_kernel<kReverse, false><<<chunks, threads, 0, cuda_stream()>>>(p);
+  state_carries_kernel<kReverse><<<sequences, threads, 0, cuda_stream()>>>(p);
+  state_chunk_kernel<kReverse, true><<<chunks, threads, 0, cuda_stream()>>>(p);
   VIGOR_CUDA_CHECK_LAUNCH("hybrid_mixer state scan");
 }
 
@@ -164,7 +147,7 @@ __global__ __launch_bounds__(kChannelThreads) void channel_carries_kernel(Time t
   const int64_t count = time.chunks_each();
   const bool active = c < d;
   float whole_chunk = active ? w[c] : 0.0f;  // w^32
-  for (int squaring = 1; squaring < kPowers; ++squaring) whole_chunk *= whole_chunk;
+  for (int squaring = 0; squaring < kSquarings; ++squaring) whole_chunk *= whole_chunk;
   const int64_t at = sequence * d + c;  // in [B,d]
   const float outside = active && first != nullptr ? first[at] : 0.0f;
   float carried = kReverse ? 0.0f : outside;
@@ -208,14 +191,17 @@ __global__ void matrix_gradient_kernel(Time time, int n, const float* g, const f
   float sum = 0;
   for (int64_t index = blockIdx.x; index < time.chunks(); index += gridDim.x) {
     const Chunk chunk = chunk_at(time, index);
-    if (!active) continue;
+    if (!active || chunk.steps == 0) continue;
+    const float* g_step = g + chunk.row * n + i;
+    const float* s_step = s + (chunk.row - 1) * n + j;  // of the step before
     const bool begins = index % time.chunks_each() == 0;
+    const float before = !begins ? *s_step : s0 != nullptr ? s0[chunk.sequence * n + j] : 0.0f;
+    if (!bit(chunk.resets, 0)) sum += *g_step * before;
 #pragma unroll 4
-    for (int t = 0; t < chunk.steps; ++t) {
-      if (bit(chunk.resets, t)) continue;
-      const int64_t row = chunk.row + t;
-      const float previous = t > 0 || !begins ? s[(row - 1) * n + j] : s0 != nullptr ? s0[chunk.sequence * n + j] : 0;
-      sum += g[row * n + i] * previous;
+    for (int t = 1; t < chunk.steps; ++t) {
+      g_step += n;
+      s_step += n;
+      sum += bit(chunk.resets, t) ? 0.0f : *g_step * *s_step;
     }
   }
   if (active) partial[int64_t{blockIdx.x} * n * n + e] = sum;

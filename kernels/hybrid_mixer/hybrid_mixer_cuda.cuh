@@ -17,8 +17,9 @@ namespace vigor::hybrid {
 
 inline constexpr int kChunk = static_cast<int>(kHybridChunk);
 static_assert(kChunk == kWarpSize, "the resets of a chunk are one vote of a warp");
-inline constexpr int kPowers = 6;            // M^1, M^2, M^4, ... M^32
+inline constexpr int kSquarings = 5;         // to the power of 32
 inline constexpr int kChannelThreads = 128;  // blocks of the kernels whose threads own channels
+inline constexpr int kLoadGroup = 8;         // steps whose loads are in flight together
 inline constexpr int kStateSlice = 32;       // states that such a thread holds in registers at once
 
 // The steps of all sequences. On CUDA a length outside 0..T counts as the nearer of the two.
@@ -99,7 +100,7 @@ __device__ inline float row_times_column(const float* row, const float* matrix, 
 
 // ---- launchers, all on cuda_stream() ----
 
-// powers [6,n,n] of A^T (transposed) or A.
+// powers [3,n,n]: M = A^T (transposed) or A, M^32, and scratch.
 void launch_powers(const float* a, bool transposed, int n, float* powers);
 
 // The recurrence r_t = r_{t-1} M + e_t over n states, against time in the backward pass.
@@ -107,7 +108,7 @@ struct StateScan {
   Time time;
   int n, splits;
   const float* products;  // [splits,B,T,n]: e_t is the sum over splits
-  const float* powers;    // [6,n,n] of M
+  const float* powers;    // [3,n,n]: M, M^32
   float* chunks;          // [B,K,n]
   float* states;          // [B,T,n]: r_t, zeros in padding
   const float* first;     // s0 or ds_last [B,n], or null

@@ -3,6 +3,7 @@
 #include "kernels/hybrid_mixer/hybrid_mixer_testing.h"
 #include "kernels/kernel_version.h"
 #include "tests/support/cuda_testing.h"
+#include "tests/support/emulator_counters.h"
 
 namespace vigor {
 namespace {
@@ -43,7 +44,7 @@ std::vector<Case> cases() {
   for (const int64_t size : {1, 3, 17, 33}) all.push_back(make_case(2, size, size, 5));
   all.push_back(make_case(1, 64, 130, 33));  // whole chunks; two splits of the channels; two rounds of states
   all.push_back(make_case(3, 1, 128, 33));   // the decode step
-  all.push_back(make_case(70, 33, 2, 2));    // 140 chunks: several for one block
+  all.push_back(make_case(130, 33, 2, 2));   // 260 chunks: several for one block
   all.push_back(ragged_case(1, 5, 3));
   all.push_back(ragged_case(33, 16, 32));
   all.push_back(ragged_case(101, 33, 3));
@@ -157,6 +158,47 @@ TEST(HybridMixerCuda, LengthsOutsideAreTakenAsTheNearest) {
     return testing::on_host(run(there, testing::on_cuda(from_values(lengths, {2}))).y);
   };
   expect_equal(with({-3, 99}), with({0, 5}));
+}
+
+// The bytes of the card. d = 384: three blocks of channels in one pass, two in the other.
+TEST(HybridMixerCuda, BytesMovedAreThoseOfTheCard) {
+  constexpr uint64_t B = 2, T = 64, d = 384, n = 32, chunks = 4, slices = 4, splits = 3;
+  const Case c = make_case(B, T, d, n, Dtype::f32);
+  std::vector<Tensor> in;
+  for (size_t i = 0; i < 6; ++i) in.push_back(set_requires_grad(testing::on_cuda(c.inputs[i])));
+  in.resize(8);
+  in[0] = set_requires_grad(testing::on_cuda(testing::converted(c.inputs[0], Dtype::bf16)));
+  const uint64_t activations = 2 * B * T * d, states = 4 * B * T * n, matrix = 4 * n * d, channels = 4 * d;
+  Tensor y;
+  const auto forward = [&] { y = run(in).y; };
+  const auto both = [&] {
+    forward();
+    const Tensor dy = to_device(full(y.shape(), 1, Dtype::bf16), kCuda);
+    backward(std::span(&y, 1), std::span(&dy, 1));
+  };
+  if (const auto counted = testing::count_kernels("project_kernel", forward)) {
+    EXPECT_EQ(counted->global_bytes_read, activations + chunks * (matrix + channels));
+    EXPECT_EQ(counted->global_bytes_written, chunks * channels + splits * states);
+  }
+  if (const auto counted = testing::count_kernels("outputs_kernel", forward)) {
+    EXPECT_EQ(counted->global_bytes_read, activations + chunks * (matrix + 3 * channels) + 2 * states);
+    EXPECT_EQ(counted->global_bytes_written, activations + B * channels);
+    EXPECT_EQ(counted->bank_conflicts, 0u);
+  }
+  if (const auto counted = testing::count_kernels("gradients_kernel", both)) {
+    EXPECT_EQ(counted->global_bytes_read,
+              2 * activations + slices * (matrix + 2 * channels) + chunks * 2 * channels + 3 * 2 * states);
+    EXPECT_EQ(counted->global_bytes_written, activations + slices * (2 * matrix + 2 * channels));
+    EXPECT_EQ(counted->bank_conflicts, 0u);
+  }
+  for (const char* name : {"project_kernel", "outputs_kernel", "gradients_kernel", "powers", "state_ends",
+                           "state_scan_k", "state_carries", "channel_carries", "slice_sum", "matrix_grad"}) {
+    if (const auto counted = testing::count_kernels(name, both))
+      printf("%s: launches %lu read %lu written %lu instr/elem %.2f sectors %lu shared wf %lu conflicts %lu\n", name,
+             counted->launches, counted->global_bytes_read, counted->global_bytes_written,
+             double(counted->lane_instructions) / (B * T * d), counted->global_sectors, counted->shared_wavefronts,
+             counted->bank_conflicts);
+  }
 }
 
 TEST(HybridMixerCuda, Errors) {

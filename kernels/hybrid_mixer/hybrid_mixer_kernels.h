@@ -53,7 +53,7 @@ struct HybridMixerWork {   // all f32
   TensorView h_chunks;     // [B,K,d]: forward: h before each chunk, kept for the backward pass; there: read
   TensorView q_chunks;     // [B,K,d]: backward: q of the step after each chunk
   TensorView s_chunks;     // [B,K,n]: s before each chunk; backward: g of the step after it
-  TensorView powers;       // [6,n,n]: A^T (backward: A) to the powers 1, 2, 4, 8, 16, 32
+  TensorView powers;       // [3,n,n]: A^T (backward: A), its 32nd power, scratch
   TensorView sums;         // [slices,2n+2,d]: backward: dB, dC^T, dw_mix and dD of each slice of chunks
   TensorView matrix_sums;  // [slices,n,n]: backward: dA of each slice
 };

@@ -19,8 +19,6 @@ struct ProjectArguments {
   float* products;       // [splits,B,T,n]
 };
 
-inline constexpr int kLoadGroup = 8;  // steps whose loads are in flight together
-
 // A thread owns a channel and goes through the rows of the chunk: h = w h + (1-w) x, or q = w q + D dy. With kProduct
 // the values also go to shared memory, tile [32, kStride]: padding and channels beyond d as zeros.
 template <class X, bool kReverse, bool kProduct, int kStride>
