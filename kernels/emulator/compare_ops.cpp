@@ -80,6 +80,8 @@ constexpr auto kOnes = [](auto a, auto b) { return question(comparable(a), compa
 template <auto question>
 constexpr auto kOne = [](auto a, auto b) { return question(comparable(a), comparable(b)) ? 1.0f : 0.0f; };
 template <auto question, class T>
+constexpr auto kOneHalf = [](T a, T b) { return round_to<T>(question(to_float(a), to_float(b)) ? 1.0f : 0.0f); };
+template <auto question, class T>
 constexpr auto kPairOnes = [](Pair<T> a, Pair<T> b) {
   return (question(to_float(a.low), to_float(b.low)) ? 0xffffu : 0u) |
          (question(to_float(a.high), to_float(b.high)) ? 0xffff0000u : 0u);
@@ -91,8 +93,12 @@ constexpr auto kPairOne = [](Pair<T> a, Pair<T> b) {
                  question(to_float(a.high), to_float(b.high)) ? one : zero};
 };
 
-#define VIGOR_SETP(name, question, type) \
-  OpRow { "setp." name, compare<question, type>, sizeof(type) > 4 ? "pqAA" : "pqaa", kFlushes }
+// .ftz: only f32 has it here.
+#define VIGOR_SETP(name, question, type)                                       \
+  OpRow {                                                                      \
+    "setp." name, compare<question, type>, sizeof(type) > 4 ? "pqAA" : "pqaa", \
+        __is_same(type, float) ? kFlushes : kPlain                             \
+  }
 #define VIGOR_SETP_EQUAL(suffix, type) VIGOR_SETP("eq." suffix, kEq, type), VIGOR_SETP("ne." suffix, kNe, type)
 #define VIGOR_SETP_INTEGER(suffix, type)                                                                    \
   VIGOR_SETP_EQUAL(suffix, type), VIGOR_SETP("lt." suffix, kLt, type), VIGOR_SETP("le." suffix, kLe, type), \
@@ -109,18 +115,21 @@ constexpr auto kPairOne = [](Pair<T> a, Pair<T> b) {
       VIGOR_SETP("num." suffix, kNum, type), VIGOR_SETP("nan." suffix, kNan, type)
 
 // The comparisons of pairs that the cuda_fp16.h and cuda_bf16.h headers use.
-#define VIGOR_PAIR(name, question)                                                                              \
-  OpRow{"setp." name ".f16x2", compare_pairs<question, F16>, "pqaa", kFlushes},                                 \
-      OpRow{"setp." name ".bf16x2", compare_pairs<question, Bf16>, "pqaa", kFlushes},                           \
-      op<kPairOne<question, F16>, Pair<F16>, Pair<F16>, Pair<F16>>("set." name ".f16x2.f16x2", kFlushes),       \
-      op<kPairOne<question, Bf16>, Pair<Bf16>, Pair<Bf16>, Pair<Bf16>>("set." name ".bf16x2.bf16x2", kFlushes), \
-      op<kPairOnes<question, F16>, uint32_t, Pair<F16>, Pair<F16>>("set." name ".u32.f16x2", kFlushes),         \
-      op<kPairOnes<question, Bf16>, uint32_t, Pair<Bf16>, Pair<Bf16>>("set." name ".u32.bf16x2", kFlushes)
+#define VIGOR_PAIR(name, question)                                                                    \
+  OpRow{"setp." name ".f16x2", compare_pairs<question, F16>, "pqaa"},                                 \
+      OpRow{"setp." name ".bf16x2", compare_pairs<question, Bf16>, "pqaa"},                           \
+      op<kPairOne<question, F16>, Pair<F16>, Pair<F16>, Pair<F16>>("set." name ".f16x2.f16x2"),       \
+      op<kPairOne<question, Bf16>, Pair<Bf16>, Pair<Bf16>, Pair<Bf16>>("set." name ".bf16x2.bf16x2"), \
+      op<kPairOnes<question, F16>, uint32_t, Pair<F16>, Pair<F16>>("set." name ".u32.f16x2"),         \
+      op<kPairOnes<question, Bf16>, uint32_t, Pair<Bf16>, Pair<Bf16>>("set." name ".u32.bf16x2")
 
 #define VIGOR_SET(name, question)                                                \
   op<kOnes<question>, uint32_t, float, float>("set." name ".u32.f32", kFlushes), \
       op<kOne<question>, float, float, float>("set." name ".f32.f32", kFlushes), \
-      op<kOnes<question>, uint32_t, int32_t, int32_t>("set." name ".u32.s32"),   \
+      op<kOneHalf<question, F16>, F16, F16, F16>("set." name ".f16.f16"),        \
+      op<kOneHalf<question, Bf16>, Bf16, Bf16, Bf16>("set." name ".bf16.bf16")
+#define VIGOR_SET_INTEGER(name, question)                                  \
+  op<kOnes<question>, uint32_t, int32_t, int32_t>("set." name ".u32.s32"), \
       op<kOnes<question>, uint32_t, uint32_t, uint32_t>("set." name ".u32.u32")
 
 constexpr OpRow kRows[] = {
@@ -157,6 +166,20 @@ constexpr OpRow kRows[] = {
     VIGOR_SET("le", kLe),
     VIGOR_SET("gt", kGt),
     VIGOR_SET("ge", kGe),
+    VIGOR_SET("equ", kEqu),
+    VIGOR_SET("neu", kNeu),
+    VIGOR_SET("ltu", kLtu),
+    VIGOR_SET("leu", kLeu),
+    VIGOR_SET("gtu", kGtu),
+    VIGOR_SET("geu", kGeu),
+    VIGOR_SET("num", kNum),
+    VIGOR_SET("nan", kNan),
+    VIGOR_SET_INTEGER("eq", kEq),
+    VIGOR_SET_INTEGER("ne", kNe),
+    VIGOR_SET_INTEGER("lt", kLt),
+    VIGOR_SET_INTEGER("le", kLe),
+    VIGOR_SET_INTEGER("gt", kGt),
+    VIGOR_SET_INTEGER("ge", kGe),
 };
 
 }  // namespace

@@ -85,8 +85,8 @@ VIGOR_INLINE float odd_float(double a) {
 }
 template <class T>
 constexpr auto kDoubleToHalf = [](double a) { return round_to<T>(odd_float(a)); };
-template <class T>
-constexpr auto kIntegerToHalf = [](auto a) { return round_to<T>(odd_float(static_cast<double>(a))); };
+template <class T, Rounding kRounding>
+constexpr auto kIntegerToHalf = [](auto a) { return round_to<T, kRounding>(odd_float(static_cast<double>(a))); };
 constexpr auto kReluBits = [](auto x) {
   const bool nan = to_float(x) != to_float(x);
   return decltype(x){static_cast<u16>(!nan && (x.bits & 0x8000u) ? 0 : x.bits)};
@@ -124,8 +124,11 @@ constexpr auto kToTf32 = [](float a) {
       op<kCastSat<u32>, u32, type>("cvt.sat.u32." name), op<kCastSat<s32>, s32, type>("cvt.sat.s32." name),       \
       op<kCastSat<u64>, u64, type>("cvt.sat.u64." name), op<kCastSat<s64>, s64, type>("cvt.sat.s64." name),       \
       op<kToFloat, float, type>("cvt.f32." name, kRounds), op<kToDouble, double, type>("cvt.f64." name, kRounds), \
-      op<kIntegerToHalf<F16>, F16, type>("cvt.f16." name, kRounds),                                               \
-      op<kIntegerToHalf<Bf16>, Bf16, type>("cvt.bf16." name, kRounds)
+      op<kIntegerToHalf<F16, Rounding::nearest>, F16, type>("cvt.rn.f16." name),                                  \
+      op<kIntegerToHalf<F16, Rounding::zero>, F16, type>("cvt.rz.f16." name),                                     \
+      op<kIntegerToHalf<F16, Rounding::down>, F16, type>("cvt.rm.f16." name),                                     \
+      op<kIntegerToHalf<F16, Rounding::up>, F16, type>("cvt.rp.f16." name),                                       \
+      op<kIntegerToHalf<Bf16, Rounding::nearest>, Bf16, type>("cvt.rn.bf16." name)
 
 #define VIGOR_TO_INTEGER_ROUNDED(rounding, function, name, type)                        \
   op<kToInteger<u8, function>, u8, type>("cvt." rounding ".u8." name, kFlushes),        \
@@ -152,11 +155,13 @@ constexpr auto kToTf32 = [](float a) {
       op<kRoundHalf<type, kDown>, type, type>("cvt.rmi." name, kFlushes), \
       op<kRoundHalf<type, kUp>, type, type>("cvt.rpi." name, kFlushes)
 
-// Rows with .rn and .rz in the name round in integer arithmetic, whatever the environment.
+// Rows with the rounding mode in their name round in integer arithmetic, whatever the environment.
 #define VIGOR_HALF(name, type)                                                                               \
   op<kFromHalf, float, type>("cvt.f32." name, kFlushes), op<kFromHalfDouble, double, type>("cvt.f64." name), \
       op<kToHalf<type, Rounding::nearest>, type, float>("cvt.rn." name ".f32", kFlushes),                    \
       op<kToHalf<type, Rounding::zero>, type, float>("cvt.rz." name ".f32", kFlushes),                       \
+      op<kToHalf<type, Rounding::down>, type, float>("cvt.rm." name ".f32", kFlushes),                       \
+      op<kToHalf<type, Rounding::up>, type, float>("cvt.rp." name ".f32", kFlushes),                         \
       op<kToHalfRelu<type>, type, float>("cvt.rn.relu." name ".f32"),                                        \
       op<kToHalfSat<type>, type, float>("cvt.rn.sat." name ".f32", kFlushes),                                \
       op<kDoubleToHalf<type>, type, double>("cvt.rn." name ".f64"),                                          \

@@ -31,14 +31,24 @@ VIGOR_INLINE float to_float(F16 x) {
   return bits_float(sign | magnitude);
 }
 
-enum class Rounding { nearest, zero };
+enum class Rounding { nearest, zero, down, up };
+
+// Added to a number before its low bits go, `dropped` ones; `last`: the lowest bit that stays.
+template <Rounding kRounding>
+VIGOR_INLINE uint32_t rounding_carry(uint32_t dropped, uint32_t last, bool negative) {
+  const uint32_t all = (1u << dropped) - 1;
+  if constexpr (kRounding == Rounding::nearest) return (all >> 1) + last;
+  if constexpr (kRounding == Rounding::down) return negative ? all : 0;
+  if constexpr (kRounding == Rounding::up) return negative ? 0 : all;
+  return 0;
+}
 
 template <Rounding kRounding = Rounding::nearest>
 VIGOR_INLINE Bf16 to_bf16(float x) {
   const uint32_t bits = float_bits(x);
-  const uint32_t up = kRounding == Rounding::nearest ? 0x7fffu + (bits >> 16 & 1) : 0u;
-  const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
-  return {static_cast<uint16_t>(nan ? 0x7fffu : (bits + up) >> 16)};
+  const uint32_t carry = rounding_carry<kRounding>(16, bits >> 16 & 1, bits >> 31);
+  const bool special = (bits & 0x7f800000u) == 0x7f800000u, nan = (bits & 0x7fffffffu) > 0x7f800000u;
+  return {static_cast<uint16_t>(nan ? 0x7fffu : (bits + (special ? 0 : carry)) >> 16)};
 }
 
 template <Rounding kRounding = Rounding::nearest>
@@ -50,12 +60,13 @@ VIGOR_INLINE F16 to_f16(float x) {
   // Normal results: 13 bits go, exponent bias 127 -> 15. Subnormal ones: the mantissa shifted to multiples of 2^-24.
   const bool small = exponent < 113;
   const uint32_t shift = small ? (126 - exponent < 31 ? 126 - exponent : 31) : 13;
-  const uint32_t mantissa = small ? ((magnitude & 0x7fffffu) | 0x800000u) : magnitude - (112u << 23);
-  const uint32_t half = 1u << (shift - 1);
-  const uint32_t up = kRounding == Rounding::nearest ? half - 1 + (mantissa >> shift & 1) : 0u;
-  uint32_t result = (mantissa + up) >> shift;
-  const uint32_t largest = kRounding == Rounding::nearest ? 0x7c00u : 0x7bffu;  // past the end: infinity, or stay below
-  if (magnitude >= 0x47800000u || result > largest) result = largest;
+  const uint32_t mantissa =
+      small ? (magnitude & 0x7fffffu) | (exponent != 0 ? 0x800000u : 0u) : magnitude - (112u << 23);
+  uint32_t result = (mantissa + rounding_carry<kRounding>(shift, mantissa >> shift & 1, sign != 0)) >> shift;
+  // Past the end: infinity, or the largest number when rounding leads back to it.
+  const bool inwards = kRounding == Rounding::zero || (kRounding == Rounding::down && sign == 0) ||
+                       (kRounding == Rounding::up && sign != 0);
+  if (magnitude >= 0x47800000u || result > 0x7c00u) result = inwards ? 0x7bffu : 0x7c00u;
   if (magnitude == 0x7f800000u) result = 0x7c00u;
   const bool nan = magnitude > 0x7f800000u;
   return {static_cast<uint16_t>(nan ? 0x7fffu : sign | result)};

@@ -16,6 +16,7 @@ enum RowFlags : uint8_t {
   kPlain = 0,
   kRounds = 1,   // takes .rn .rz .rm .rp and .ftz (default .rn)
   kFlushes = 2,  // takes .ftz
+  kNearest = 8,  // takes .rn, which is all there is
   kControl = 4,  // changes the program counter or may suspend the warp
 };
 

@@ -104,6 +104,13 @@ VIGOR_INLINE u32 dot4(u32 a, u32 b, u32 c) {
 template <class A, class B>
 constexpr auto kDp4a = [](u32 a, u32 b, u32 c) { return dot4<A, B>(a, b, c); };
 
+// dp2a: two halves of a with two bytes of b, the low or the high ones.
+template <class A, class B, int kFirst>
+constexpr auto kDp2a = [](u32 a, u32 b, u32 c) {
+  for (int i = 0; i < 2; ++i) c += static_cast<u32>(s32{A(a >> (16 * i))} * s32{B(b >> (8 * (kFirst + i)))});
+  return c;
+};
+
 constexpr auto kPopc32 = [](u32 a) { return u32(__builtin_popcount(a)); };
 constexpr auto kPopc64 = [](u64 a) { return u32(__builtin_popcountll(a)); };
 constexpr auto kClz32 = [](u32 a) { return a == 0 ? 32u : u32(__builtin_clz(a)); };
@@ -258,6 +265,11 @@ constexpr OpRow kRows[] = {
     op<kDp4a<u8, s8>, u32, u32, u32, u32>("dp4a.u32.s32"),
     op<kDp4a<s8, u8>, u32, u32, u32, u32>("dp4a.s32.u32"),
     op<kDp4a<s8, s8>, u32, u32, u32, u32>("dp4a.s32.s32"),
+
+    op<kDp2a<u16, u8, 0>, u32, u32, u32, u32>("dp2a.lo.u32.u32"),
+    op<kDp2a<u16, u8, 2>, u32, u32, u32, u32>("dp2a.hi.u32.u32"),
+    op<kDp2a<s16, s8, 0>, u32, u32, u32, u32>("dp2a.lo.s32.s32"),
+    op<kDp2a<s16, s8, 2>, u32, u32, u32, u32>("dp2a.hi.s32.s32"),
 
     op<kPopc32, u32, u32>("popc.b32"),
     op<kPopc64, u32, u64>("popc.b64"),

@@ -168,7 +168,7 @@ std::optional<Opcode> find_opcode(std::string_view text, uint32_t vector_parts, 
   for (const auto& [name, mode] : kModes) {
     if (!take(parts, name)) continue;
     opcode.environment = environment_of(mode, flush);
-    if (found(kRounds)) return opcode;
+    if (found(mode == RoundingMode::nearest ? kRounds | kNearest : kRounds)) return opcode;
   }
   return std::nullopt;
 }
