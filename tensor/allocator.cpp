@@ -39,18 +39,6 @@ size_t small_class_bytes(size_t nbytes) {
   return round_up(nbytes, std::max(std::bit_ceil(nbytes) / 8, kAlignment));
 }
 
-// With AddressSanitizer a block that is not handed out, and the rest of one that is, must not be touched.
-void poison([[maybe_unused]] void* data, [[maybe_unused]] size_t nbytes) {
-#ifdef VIGOR_ASAN
-  __asan_poison_memory_region(data, nbytes);
-#endif
-}
-void unpoison([[maybe_unused]] void* data, [[maybe_unused]] size_t nbytes) {
-#ifdef VIGOR_ASAN
-  __asan_unpoison_memory_region(data, nbytes);
-#endif
-}
-
 class HostSystem : public Allocator::System {
  public:
   void* reserve(size_t nbytes) override {
@@ -62,6 +50,10 @@ class HostSystem : public Allocator::System {
     return data;
   }
   void release(void* data, size_t nbytes) override { munmap(data, nbytes); }
+#ifdef VIGOR_ASAN
+  void forbid(void* data, size_t nbytes) override { __asan_poison_memory_region(data, nbytes); }
+  void allow(void* data, size_t nbytes) override { __asan_unpoison_memory_region(data, nbytes); }
+#endif
 };
 
 }  // namespace
@@ -196,7 +188,7 @@ Allocator::Allocator(std::unique_ptr<System> system) : state_(std::make_unique<S
 
 Allocator::~Allocator() {
   for (const State::Segment& segment : state_->segments) {
-    unpoison(segment.data, segment.nbytes);
+    state_->system->allow(segment.data, segment.nbytes);
     state_->system->release(segment.data, segment.nbytes);
     for (Block* block = segment.first; block != nullptr;) {
       Block* next = block->next;
@@ -209,11 +201,12 @@ Allocator::~Allocator() {
 Allocator::Allocation Allocator::allocate(size_t nbytes) {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
-  Block* block = nbytes <= kSmallLimit ? s.take_small(nbytes) : s.take_large(nbytes);
+  const size_t with_gap = nbytes + s.system->gap();
+  Block* block = with_gap <= kSmallLimit ? s.take_small(with_gap) : s.take_large(with_gap);
   s.stats.current_bytes += block->nbytes;
   s.stats.peak_bytes = std::max(s.stats.peak_bytes, s.stats.current_bytes);
-  unpoison(block->data, nbytes);
-  poison(block->data + nbytes, block->nbytes - nbytes);
+  s.system->allow(block->data, nbytes);
+  s.system->forbid(block->data + nbytes, block->nbytes - nbytes);
   return {block->data, block};
 }
 
@@ -221,7 +214,7 @@ void Allocator::free(Block* block) {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
   s.stats.current_bytes -= block->nbytes;
-  poison(block->data, block->nbytes);
+  s.system->forbid(block->data, block->nbytes);
   if (block->in_bin) {
     s.bin_of(*block).free.push_back(block);
   } else {
@@ -246,7 +239,7 @@ void Allocator::release_unused() {
     if (!segment.first->is_free || segment.first->next != nullptr) return false;
     s.free_blocks.erase(segment.first);
     delete segment.first;
-    unpoison(segment.data, segment.nbytes);
+    s.system->allow(segment.data, segment.nbytes);
     s.system->release(segment.data, segment.nbytes);
     s.stats.reserved_bytes -= segment.nbytes;
     return true;

@@ -31,6 +31,11 @@ class Allocator {
     virtual ~System() = default;
     virtual void* reserve(size_t nbytes) = 0;  // aligned to 64 bytes; nullptr when there is no more
     virtual void release(void* data, size_t nbytes) = 0;
+    // For checkers of memory accesses: these bytes are in nobody's hands and must not be touched; they are in
+    // somebody's, uninitialised. `gap()` bytes after each allocation stay in nobody's hands.
+    virtual void forbid(void*, size_t) {}
+    virtual void allow(void*, size_t) {}
+    virtual size_t gap() const { return 0; }
   };
 
   explicit Allocator(std::unique_ptr<System> system);

@@ -1,5 +1,6 @@
 #include "tensor/device_cuda.h"
 
+#include <dlfcn.h>
 #include <fmt/core.h>
 
 #include <cstring>
@@ -18,8 +19,27 @@ cudaDeviceProp properties() {
   return p;
 }
 
+// Tells the checker of the emulated device what the allocator does. A GPU's runtime does not have these functions.
+class EmulatorHooks {
+ public:
+  void forbid(void* data, size_t nbytes) const { call(poison_, data, nbytes); }
+  void allow(void* data, size_t nbytes) const { call(unpoison_, data, nbytes); }
+  bool exist() const { return poison_ != nullptr; }
+
+ private:
+  // In the order of the stream: kernels that were launched before a tensor's end may still use it.
+  using Hook = void(cudaStream_t, const void*, size_t);
+  static Hook* find(const char* name) { return reinterpret_cast<Hook*>(dlsym(RTLD_DEFAULT, name)); }
+  static void call(Hook* hook, void* data, size_t nbytes) {
+    if (hook != nullptr && nbytes > 0) hook(cuda_stream(), data, nbytes);
+  }
+  Hook* poison_ = find("vigor_emulator_poison");
+  Hook* unpoison_ = find("vigor_emulator_unpoison");
+};
+
 class CudaSystem : public Allocator::System {
  public:
+  explicit CudaSystem(bool is_watched) : is_watched_(is_watched && hooks_.exist()) {}
   void* reserve(size_t nbytes) override {
     void* data = nullptr;
     const cudaError_t status = cudaMalloc(&data, nbytes);
@@ -34,6 +54,18 @@ class CudaSystem : public Allocator::System {
     // Runs in destructors. A device that failed before has already been reported; nothing can be added here.
     if (cudaFree(data) != cudaSuccess) (void)cudaGetLastError();
   }
+  void forbid(void* data, size_t nbytes) override {
+    if (is_watched_) hooks_.forbid(data, nbytes);
+  }
+  void allow(void* data, size_t nbytes) override {
+    if (is_watched_) hooks_.allow(data, nbytes);
+  }
+  size_t gap() const override { return is_watched_ ? kGap : 0; }
+
+ private:
+  static constexpr size_t kGap = 64;
+  EmulatorHooks hooks_;
+  bool is_watched_;
 };
 
 }  // namespace
@@ -91,6 +123,6 @@ bool is_cuda_emulated() { return std::strstr(properties().name, "emulated") != n
 
 void synchronize_cuda() { VIGOR_CUDA_CHECK(cudaStreamSynchronize(cuda_stream())); }
 
-std::unique_ptr<Allocator::System> cuda_system() { return std::make_unique<CudaSystem>(); }
+std::unique_ptr<Allocator::System> cuda_system(bool of_graph) { return std::make_unique<CudaSystem>(!of_graph); }
 
 }  // namespace vigor

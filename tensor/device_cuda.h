@@ -11,6 +11,8 @@ std::string problem_of_cuda();
 std::string description_of_cuda();
 bool is_cuda_emulated();
 void synchronize_cuda();
-std::unique_ptr<Allocator::System> cuda_system();  // cudaMalloc
+// cudaMalloc. On the emulated device its checker learns what is handed out, so that it sees a kernel reach beyond a
+// tensor; not of memory `of_graph`, which a replay writes to although the capture has given it back.
+std::unique_ptr<Allocator::System> cuda_system(bool of_graph = false);
 
 }  // namespace vigor
