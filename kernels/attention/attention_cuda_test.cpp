@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 
 #include "kernels/attention/attention.h"
+#include "kernels/attention/attention_backend.h"
 #include "kernels/kernel_version.h"
 #include "tests/support/cuda_testing.h"
+#include "tests/support/emulator_counters.h"
 
 namespace vigor {
 namespace {
@@ -206,7 +208,7 @@ TEST(AttentionCuda, LargeScoresAndUnusedKeys) {
 }
 
 TEST(AttentionCuda, SameBitsEveryTime) {
-  const Case c{2, 70, 70, 4, 2, 32};
+  const Case c{1, 70, 70, 2, 1, 32};
   for (const int version : {1, 2, 3})
     for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
       const KernelVersionScope scope("attention", version);
@@ -226,6 +228,87 @@ TEST(AttentionCuda, OffsetsAndLengthsAreOnTheGpu) {
   for (const Tensor& x : c.inputs(Dtype::f32)) in.push_back(on_cuda(x));
   expect_error([&] { attention(in[0], in[1], in[2], c.options(kCpu)); },
                {"attention: offsets must be [B]=[2] i32 on cuda:0", "[2] i32"});
+}
+
+// What the card says: a causal pass over T rows reads what it streams (T/64 + 1)/2 times, everything else once; and the
+// tiles of version 3 have no bank conflicts.
+TEST(AttentionCuda, BytesMoved) {
+  constexpr int64_t T = 256, H = 2, P = 64;
+  const double rows = T * H, row_bytes = P * 2, streamed = (T / 64.0 + 1) / 2, terms = 8 * rows;
+  std::vector<Tensor> in;
+  for (const Tensor& x : Case{1, T, T, H, H, P}.inputs(Dtype::bf16)) in.push_back(set_requires_grad(on_cuda(x)));
+  const Tensor dy = on_cuda(random({1, T, H, P}, Dtype::bf16, 4));
+  AttentionResult r;
+  const auto forward_pass = [&] { r = attention(in[0], in[1], in[2]); };
+  const auto backward_pass = [&] { backward(std::span(&r.y, 1), std::span(&dy, 1)); };
+  testing::expect_bytes_moved("attention_forward_v3", (1 + 2 * streamed) * rows * row_bytes, rows * (row_bytes + 4),
+                              forward_pass);
+  if (const auto counters = testing::count_kernels("attention_terms", backward_pass)) {
+    EXPECT_NEAR(static_cast<double>(counters->global_bytes_read), rows * (2 * row_bytes + 4), 1);
+    EXPECT_NEAR(static_cast<double>(counters->global_bytes_written), terms,
+                1);  // scattered: heads are interleaved in y
+  }
+  forward_pass();
+  testing::expect_bytes_moved("attention_dq_v3", (2 + 2 * streamed) * rows * row_bytes + terms, rows * row_bytes,
+                              backward_pass);
+  forward_pass();
+  testing::expect_bytes_moved("attention_dkv_v3", (2 + 2 * streamed) * rows * row_bytes + streamed * terms,
+                              2 * rows * row_bytes, backward_pass);
+  forward_pass();
+  const auto counters = testing::count_kernels("_v3", [&] { forward_pass(), backward_pass(); });
+  EXPECT_EQ(counters ? counters->bank_conflicts : 0, 0u);
+}
+
+// Bytes of one query against a cache of float rows: q, k and v once, y and lse once.
+TEST(AttentionCuda, BytesMovedByDecoding) {
+  const Case c{2, 1, 512, 2, 2, 64, false};
+  std::vector<Tensor> in;
+  for (const Tensor& x : c.inputs(Dtype::f32)) in.push_back(on_cuda(x));
+  testing::expect_bytes_moved("attention_few_queries", 4 * (1 + 2 * 512) * 64 * 4, 4 * (64 * 4 + 4),
+                              [&] { attention(in[0], in[1], in[2], c.options(kCuda)); });
+}
+
+// cuDNN only runs on a GPU; elsewhere asking for it is refused in one line.
+TEST(AttentionCuda, CudnnEqualsF64) {
+  const AttentionBackendScope cudnn(AttentionBackend::cudnn);
+  const std::string problem = attention_cudnn_problem();
+  for (const Case& c : {Case{2, 70, 70, 4, 2, 64}, Case{1, 128, 128, 2, 2, 32}, Case{2, 64, 96, 2, 2, 128, false}}) {
+    const std::vector<Tensor> inputs = c.inputs(Dtype::bf16);
+    std::vector<Tensor> exact, given;
+    for (const Tensor& x : inputs) {
+      exact.push_back(set_requires_grad(converted(x, Dtype::f64)));
+      given.push_back(set_requires_grad(on_cuda(x)));
+    }
+    if (!problem.empty()) {
+      expect_error([&] { attention(given[0], given[1], given[2], c.options(kCuda)); },
+                   {"attention: ", problem.c_str(), "own"});
+      continue;
+    }
+    const AttentionResult expected = attention(exact[0], exact[1], exact[2], c.options(kCpu));
+    const AttentionResult actual = attention(given[0], given[1], given[2], c.options(kCuda));
+    const Tensor dy = random(expected.y.shape(), Dtype::bf16, 9);
+    const Tensor exact_dy = converted(dy, Dtype::f64), given_dy = on_cuda(dy);
+    backward(std::span(&expected.y, 1), std::span(&exact_dy, 1));
+    backward(std::span(&actual.y, 1), std::span(&given_dy, 1));
+    expect_close(on_host(actual.y), expected.y, 0.006, 0.006);
+    expect_close(on_host(actual.lse), expected.lse, 1e-4, 1e-4);
+    for (size_t i = 0; i < 3; ++i) expect_close(on_host(grad(given[i])), grad(exact[i]), 0.04, 0.015);
+  }
+  if (!problem.empty()) GTEST_SKIP() << problem;
+}
+
+// Steps of a decoder, and f32, under the same flag: the first run our own kernels, the second is refused.
+TEST(AttentionCuda, CudnnTakesTrainingCalls) {
+  const AttentionBackendScope cudnn(AttentionBackend::cudnn);
+  expect_correct({2, 1, 7, 2, 1, 32, true, {6, 2}, {7, 3}}, Dtype::bf16);
+  const Tensor x = on_cuda(random({1, 2, 2, 16}));
+  expect_error([&] { attention(x, x, x); }, {"attention: ", "own"});
+}
+
+TEST(AttentionBackend, Names) {
+  EXPECT_EQ(attention_backend_of("own"), AttentionBackend::own);
+  EXPECT_EQ(attention_backend_of("cudnn"), AttentionBackend::cudnn);
+  expect_error([] { attention_backend_of("flash"); }, {"attention: kernels are 'own' or 'cudnn'", "flash"});
 }
 
 }  // namespace
