@@ -17,7 +17,10 @@ constexpr int64_t kRowsPerPart = 64;  // at least: 8 rows a warp, so that the pa
 template <class T, int N>
 __global__ void __launch_bounds__(kWarps* kWarpSize)
     column_sum_kernel(float* partial, const T* x, int64_t m, int64_t n, int64_t ld, int64_t rows_per_part) {
-  __shared__ float sums[kWarps][kWarpSize * N];
+  // Element e of every lane's pack, then e + 1; a gap behind each spreads the columns, read in their order, over the
+  // banks.
+  constexpr int kLength = kWarpSize + kWarpSize / N;
+  __shared__ float sums[kWarps][N * kLength];
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize, warp = static_cast<int>(threadIdx.x) / kWarpSize;
   const int64_t first_column = int64_t{blockIdx.x} * kWarpSize * N;
   const int64_t column = first_column + lane * N;
@@ -29,11 +32,11 @@ __global__ void __launch_bounds__(kWarps* kWarpSize)
       for (int e = 0; e < N; ++e) sum[e] += to_float(pack.value[e]);
     }
   }
-  for (int e = 0; e < N; ++e) sums[warp][e * kWarpSize + lane] = sum[e];  // lanes side by side: no bank conflicts
+  for (int e = 0; e < N; ++e) sums[warp][e * kLength + lane] = sum[e];
   __syncthreads();
   for (int at = static_cast<int>(threadIdx.x); at < kWarpSize * N; at += kWarps * kWarpSize) {
     if (first_column + at >= n) break;
-    const int place = at % N * kWarpSize + at / N;
+    const int place = at % N * kLength + at / N;
     float total = 0;
     for (int w = 0; w < kWarps; ++w) total += sums[w][place];
     partial[blockIdx.y * n + first_column + at] = total;

@@ -131,7 +131,7 @@ cublasLtMatmulPreference_t preference_for(const LtProblem& p) {
   return made;
 }
 
-// The vector of the epilogue differs from call to call, and its alignment matters to the choice of an algorithm.
+// The vector of the epilogue differs from call to call; the search for an algorithm looks at its alignment.
 void set_vector(const Plan& plan, const void* vector) {
   set(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector);
 }

@@ -23,14 +23,14 @@ struct LtProblem {
   int64_t stride_a, stride_b, stride_c;
   LtEpilogue epilogue;
   bool tf32;
-  uint32_t alignment_a, alignment_b, alignment_c, alignment_vector;  // of the pointers, see lt_alignment()
+  uint32_t alignment_a, alignment_b, alignment_c;  // of the pointers, see lt_alignment()
   auto operator<=>(const LtProblem&) const = default;
 };
 
 struct LtPointers {
   const void *a, *b;
   void* c;
-  void* vector;  // read or written by the epilogue, else unused
+  void* vector;  // read or written by the epilogue, else unused; at a multiple of 16 bytes
 };
 
 // The largest power of two up to 16 that divides the address. No kernel gains from more, and a coarser value keeps the

@@ -31,64 +31,63 @@ bool library_has_types(const Product& p) {
   return p.a.dtype == p.b.dtype && (p.a.dtype == Dtype::bf16 || p.c.dtype == Dtype::f32);
 }
 
+bool is_aligned(const void* vector) { return reinterpret_cast<uintptr_t>(vector) % 16 == 0; }
+
 bool library_product(const Product& p, LtEpilogue epilogue, void* vector) {
-  LtProblem problem{};
-  problem.count = p.count;
-  problem.m = p.m;
-  problem.n = p.n;
-  problem.k = p.k;
-  problem.in = p.a.dtype;
-  problem.out = p.c.dtype;
-  problem.transpose_a = p.a.transpose;
-  problem.transpose_b = p.b.transpose;
-  problem.lda = p.a.ld;
-  problem.ldb = p.b.ld;
-  problem.ldc = p.c.ld;
-  problem.stride_a = p.stride_a;
-  problem.stride_b = p.stride_b;
-  problem.stride_c = p.stride_c;
-  problem.epilogue = epilogue;
-  problem.tf32 = tf32_allowed;
-  problem.alignment_a = lt_alignment(p.a.data);
-  problem.alignment_b = lt_alignment(p.b.data);
-  problem.alignment_c = lt_alignment(p.c.data);
-  problem.alignment_vector = epilogue == LtEpilogue::none ? 16 : lt_alignment(vector);
+  const LtProblem problem{.count = p.count,
+                          .m = p.m,
+                          .n = p.n,
+                          .k = p.k,
+                          .in = p.a.dtype,
+                          .out = p.c.dtype,
+                          .transpose_a = p.a.transpose,
+                          .transpose_b = p.b.transpose,
+                          .lda = p.a.ld,
+                          .ldb = p.b.ld,
+                          .ldc = p.c.ld,
+                          .stride_a = p.stride_a,
+                          .stride_b = p.stride_b,
+                          .stride_c = p.stride_c,
+                          .epilogue = epilogue,
+                          .tf32 = tf32_allowed,
+                          .alignment_a = lt_alignment(p.a.data),
+                          .alignment_b = lt_alignment(p.b.data),
+                          .alignment_c = lt_alignment(p.c.data)};
   return cublaslt_gemm(problem, {p.a.data, p.b.data, p.c.data, vector}, p.accumulates());
 }
 
 void own_product(int version, const Product& p, const void* bias) {
   const bool at = p.a.transpose == Transpose::yes, bt = p.b.transpose == Transpose::yes;
-  OwnGemm g{};
-  g.count = p.count;
-  g.m = p.m;
-  g.n = p.n;
-  g.k = p.k;
-  g.a = p.a.data;
-  g.b = p.b.data;
-  g.c = p.c.data;
-  g.bias = bias;
-  g.a_dtype = p.a.dtype;
-  g.b_dtype = p.b.dtype;
-  g.c_dtype = p.c.dtype;
-  g.a_row = at ? 1 : p.a.ld;
-  g.a_column = at ? p.a.ld : 1;
-  g.b_row = bt ? 1 : p.b.ld;
-  g.b_column = bt ? p.b.ld : 1;
-  g.ldc = p.c.ld;
-  g.a_batch = p.stride_a;
-  g.b_batch = p.stride_b;
-  g.c_batch = p.stride_c;
-  g.accumulate = p.accumulates();
-  gemm_own_cuda(version, g);
+  gemm_own_cuda(version, {.count = p.count,
+                          .m = p.m,
+                          .n = p.n,
+                          .k = p.k,
+                          .a = p.a.data,
+                          .b = p.b.data,
+                          .c = p.c.data,
+                          .bias = bias,
+                          .a_dtype = p.a.dtype,
+                          .b_dtype = p.b.dtype,
+                          .c_dtype = p.c.dtype,
+                          .a_row = at ? 1 : p.a.ld,
+                          .a_column = at ? p.a.ld : 1,
+                          .b_row = bt ? 1 : p.b.ld,
+                          .b_column = bt ? p.b.ld : 1,
+                          .ldc = p.c.ld,
+                          .a_batch = p.stride_a,
+                          .b_batch = p.stride_b,
+                          .c_batch = p.stride_c,
+                          .accumulate = p.accumulates()});
 }
 
 // True when the row sums came with the product.
 bool multiply(const Product& p, const GemmCudaEpilogue& e) {
   const int version = kernel_version("gemm", kGemmCudaVersions);
-  if (version == kGemmCudaVersions && library_has_types(p) && p.k > 0) {
-    // The library overwrites the row sums, and writes them in the type of C.
+  // The library's kernels expect the bias at a multiple of 16 bytes, which all parameters are.
+  if (version == kGemmCudaVersions && library_has_types(p) && p.k > 0 && is_aligned(e.bias)) {
+    // It overwrites the row sums, and writes them in the type of C.
     const bool sums = e.row_sums && e.row_sums->accumulate == Accumulate::no && e.row_sums->dtype == p.c.dtype;
-    if (sums && library_product(p, LtEpilogue::row_sums, e.row_sums->data)) return true;
+    if (sums && is_aligned(e.row_sums->data) && library_product(p, LtEpilogue::row_sums, e.row_sums->data)) return true;
     const LtEpilogue bias = e.bias != nullptr ? LtEpilogue::bias : LtEpilogue::none;
     if (library_product(p, bias, const_cast<void*>(e.bias))) return false;
   }

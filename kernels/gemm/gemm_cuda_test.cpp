@@ -4,8 +4,11 @@
 
 #include <fmt/core.h>
 
+#include "kernels/gemm/cublaslt_cuda.h"
 #include "kernels/kernel_version.h"
+#include "tensor/cuda_graph.h"
 #include "tests/support/cuda_testing.h"
+#include "tests/support/emulator_counters.h"
 
 namespace vigor {
 namespace {
@@ -217,6 +220,112 @@ TEST(GemmCuda, ColumnSum) {
           expect_close(on_host(sums.memory), from_values(want, {1, 1, n}), 2e-5,
                        out_dtype == Dtype::bf16 ? 8e-3 : 1e-6);
         }
+}
+
+// A bias that is not at a multiple of 16 bytes.
+TEST(GemmCuda, BiasInTheMiddleOfARow) {
+  const Tensor x = random({4, 8}), w = random({8, 8}, Dtype::f32, 1), row = random({9}, Dtype::f32, 2);
+  const Tensor x_there = on_cuda(x), w_there = on_cuda(w), row_there = on_cuda(row);
+  const Tensor y = empty({4, 8}, Dtype::f32, kCuda), want = empty({4, 8});
+  gemm_cuda(4, 8, 8, {x_there.data<float>(), 8}, {w_there.data<float>(), 8, Transpose::yes}, {y.data<float>(), 8},
+            GemmCudaEpilogue::add_bias(row_there.data<float>() + 1));
+  gemm(4, 8, 8, {x.data<float>(), 8}, {w.data<float>(), 8, Transpose::yes}, {want.data<float>(), 8},
+       GemmEpilogue::bias(row.data<float>() + 1));
+  expect_close(on_host(y), want, 1e-6, 1e-6);
+}
+
+// Products with bias and row sums must not have fallen back to our own kernels unnoticed.
+TEST(GemmCuda, TheLibraryTakesTheProductsOfLinearLayers) {
+  const Tensor x = zeros({32, 32}, Dtype::f32, kCuda), w = zeros({32, 32}, Dtype::f32, kCuda);
+  const Tensor y = zeros({32, 32}, Dtype::f32, kCuda), vector = zeros({32}, Dtype::f32, kCuda);
+  for (const auto& [in, out] :
+       {std::pair(Dtype::f32, Dtype::f32), {Dtype::bf16, Dtype::bf16}, {Dtype::bf16, Dtype::f32}})
+    for (const LtEpilogue epilogue : {LtEpilogue::none, LtEpilogue::bias, LtEpilogue::row_sums}) {
+      SCOPED_TRACE(fmt::format("{} to {}, epilogue {}", name_of(in), name_of(out), static_cast<int>(epilogue)));
+      LtProblem p{};
+      p.count = 1;
+      p.m = p.n = p.k = p.lda = p.ldb = p.ldc = 32;
+      p.in = in;
+      p.out = out;
+      p.transpose_a = epilogue == LtEpilogue::row_sums ? Transpose::yes : Transpose::no;
+      p.transpose_b = epilogue == LtEpilogue::row_sums ? Transpose::no : Transpose::yes;
+      p.epilogue = epilogue;
+      p.alignment_a = p.alignment_b = p.alignment_c = 16;
+      EXPECT_TRUE(cublaslt_gemm(p, {x.raw(), w.raw(), y.raw(), vector.raw()}, true));
+    }
+}
+
+// Recorded once, replayed with other numbers in the same places.
+TEST(GemmCuda, CanBeRecorded) {
+  const Tensor dy = empty({24, 16}, Dtype::f32, kCuda), x = empty({24, 8}, Dtype::f32, kCuda);
+  const Tensor dw = zeros({16, 8}, Dtype::f32, kCuda), db = zeros({16}, Dtype::f32, kCuda);
+  for (const int version : {3, kGemmCudaVersions}) {
+    const KernelVersionScope scope("gemm", version);
+    const auto products = [&] {
+      gemm_cuda(16, 8, 24, {dy.data<float>(), 16, Transpose::yes}, {x.data<float>(), 8}, {dw.data<float>(), 8},
+                GemmCudaEpilogue::sum_rows_of_a({db.data<float>(), 16}));
+      column_sum_cuda(24, 16, {dy.data<float>(), 16}, {db.data<float>(), 16, Accumulate::yes});
+    };
+    fill(dy, 0);
+    fill(x, 0);
+    products();  // what is made on first use
+    CudaGraph graph;
+    graph.capture(products);
+    for (const uint32_t salt : {1u, 2u}) {
+      const Tensor up = random({24, 16}, Dtype::f32, salt), in = random({24, 8}, Dtype::f32, salt + 2);
+      copy(dy, on_cuda(up));
+      copy(x, on_cuda(in));
+      graph.replay();
+      const Tensor want = empty({16, 8}), sums = empty({16});
+      gemm(16, 8, 24, {up.data<float>(), 16, Transpose::yes}, {in.data<float>(), 8}, {want.data<float>(), 8});
+      column_sum(24, 16, {up.data<float>(), 16}, {sums.data<float>(), 16});
+      for (int64_t i = 0; i < 16; ++i) sums.data<float>()[i] *= 2;
+      expect_close(on_host(dw), want, 1e-5, 1e-5);
+      expect_close(on_host(db), sums, 1e-5, 1e-5);
+    }
+  }
+}
+
+// The table of gemm_own_cuda.h: bytes from memory for one multiply-add, on top of C written once.
+TEST(GemmCuda, BytesOfTheLadder) {
+  constexpr int64_t m = 128, n = 256, k = 64;
+  const auto expect_bytes = [](int version, Dtype dtype, double bytes_per_multiply_add) {
+    const KernelVersionScope scope("gemm", version);
+    const Tensor a = on_cuda(random({m, k}, dtype)), b = on_cuda(random({n, k}, dtype, 1));
+    const Tensor c = empty({m, n}, Dtype::f32, kCuda);
+    expect_bytes_moved(fmt::format("gemm_v{}", version).c_str(), bytes_per_multiply_add * m * n * k, 4.0 * m * n, [&] {
+      gemm_cuda(m, n, k, {a.raw(), dtype, k}, {b.raw(), dtype, k, Transpose::yes}, {c.data<float>(), n});
+    });
+  };
+  expect_bytes(2, Dtype::f32, 0.25);
+  expect_bytes(3, Dtype::f32, 0.0625);
+  expect_bytes(4, Dtype::bf16, 0.03125);
+}
+
+// The tiles are laid out so that a warp never waits for a bank of shared memory.
+TEST(GemmCuda, NoBankConflicts) {
+  for (Transpose ta : kTransposes)
+    for (Transpose tb : kTransposes)
+      for (const int version : {2, 3, 4}) {
+        SCOPED_TRACE(fmt::format("version {} transposes {}{}", version, static_cast<int>(ta), static_cast<int>(tb)));
+        const KernelVersionScope scope("gemm", version);
+        const Dtype dtype = version == 3 ? Dtype::f32 : Dtype::bf16;
+        const Tensor a = zeros({128, 128}, dtype, kCuda), c = empty({128, 128}, dtype, kCuda);
+        const auto counters = count_kernels(fmt::format("gemm_v{}", version).c_str(), [&] {
+          gemm_cuda(128, 128, 128, {a.raw(), dtype, 128, ta}, {a.raw(), dtype, 128, tb}, {c.raw(), dtype, 128});
+        });
+        EXPECT_EQ(counters.value_or(KernelCounters{}).bank_conflicts, 0u);
+      }
+}
+
+TEST(GemmCuda, BytesOfColumnSum) {
+  constexpr int64_t m = 512, n = 256, parts = m / 64;
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+    const Tensor x = on_cuda(random({m, n}, dtype)), sums = empty({n}, Dtype::f32, kCuda);
+    const auto run = [&] { column_sum_cuda(m, n, {x.raw(), dtype, n}, {sums.data<float>(), n}); };
+    expect_bytes_moved("column_sum_kernel", static_cast<double>(x.nbytes()), 4.0 * parts * n, run);
+    expect_bytes_moved("add_parts_kernel", 4.0 * parts * n, 4.0 * n, run);
+  }
 }
 
 // TF32 may round the factors, and nothing else may change.

@@ -60,18 +60,23 @@ __device__ void multiply_add(float (&sums)[4], const uint32_t (&a)[4], uint32_t 
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// One operand: kTile x kDepth elements of op(X), kept in shared memory as they lie in memory. The rows are 16 bytes
-// longer than needed, so that the 8 rows of a block are in different banks.
+// One operand: kTile x kDepth elements of op(X), kept in shared memory as they lie in memory, but for the order of the
+// packs in a row: it differs from row to row ("swizzled"), so that the 8 rows of a block, which ldmatrix reads at once,
+// are in different banks.
 template <bool kDepthContiguous>
 struct Operand {
   static constexpr int kRows = kDepthContiguous ? kTile : kDepth;
   static constexpr int kColumns = kDepthContiguous ? kDepth : kTile;
-  static constexpr int kRowLength = kColumns + kPack;
-  static constexpr int kElements = kRows * kRowLength;
+  static constexpr int kElements = kRows * kColumns;
 
   const bf16_t* data;
   int64_t ld, length, depth;  // op(X) is [length, depth]
   bool packs;                 // rows begin at multiples of 16 bytes
+
+  // Where a pack of a row is. A row of 32 elements fills half of the 128 bytes of all banks, one of 128 two times.
+  static __device__ int place(int row, int pack) {
+    return row * kColumns + (pack ^ (kDepthContiguous ? row / 2 % 4 : row % 8)) * kPack;
+  }
 
   // Starts the copy of the tile at (x0, p0); 0 outside of the matrix.
   __device__ void fetch(bf16_t* tile, int64_t x0, int64_t p0) const {
@@ -79,12 +84,12 @@ struct Operand {
     const int64_t column0 = kDepthContiguous ? p0 : x0, columns = kDepthContiguous ? depth : length;
     constexpr int kPacksPerRow = kColumns / kPack;
     for (int at = static_cast<int>(threadIdx.x); at < kRows * kPacksPerRow; at += kThreads) {
-      const int r = at / kPacksPerRow, c = at % kPacksPerRow * kPack;
-      const int64_t row = row0 + r, column = column0 + c;
+      const int r = at / kPacksPerRow, pack = at % kPacksPerRow;
+      const int64_t row = row0 + r, column = column0 + pack * kPack;
       const int64_t left = row < rows ? columns - column : 0;
       const int count = left <= 0 ? 0 : left < kPack ? static_cast<int>(left) : kPack;
       const bf16_t* const from = count > 0 ? data + row * ld + column : data;
-      bf16_t* const to = tile + r * kRowLength + c;
+      bf16_t* const to = tile + place(r, pack);
       if (packs) {
         copy_async(to, from, count * static_cast<int>(sizeof(bf16_t)));
       } else {
@@ -102,35 +107,34 @@ struct Operand {
     const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
     const int r = lane % 8, second = lane / 8 % 2 * 8, third = lane / 16 * 8;
     const int bx = x + (kSecondAlongX ? second : third), bp = p + (kSecondAlongX ? third : second);
-    if constexpr (kDepthContiguous) load_blocks<false>(blocks, tile + (bx + r) * kRowLength + bp);
-    else load_blocks<true>(blocks, tile + (bp + r) * kRowLength + bx);
+    if constexpr (kDepthContiguous) load_blocks<false>(blocks, tile + place(bx + r, bp / kPack));
+    else load_blocks<true>(blocks, tile + place(bp + r, bx / kPack));
   }
 };
 
-// Two neighbours of a row of C; the second may be outside. `bias` is theirs, or null.
-template <class C>
-__device__ void store_pair(C* c, const C* bias, float first, float second, bool both, bool accumulate) {
-  if (accumulate) {
-    first += to_float(c[0]);
-    if (both) second += to_float(c[1]);
-  }
-  if (bias != nullptr) {
-    first += to_float(bias[0]);
-    if (both) second += to_float(bias[1]);
-  }
-  if (both && reinterpret_cast<uintptr_t>(c) % sizeof(Pack<C, 2>) == 0) {
-    store_pack(c, Pack<C, 2>{from_float<C>(first), from_float<C>(second)});
-  } else {
-    c[0] = from_float<C>(first);
-    if (both) c[1] = from_float<C>(second);
-  }
+// Two neighbours at once. As a Pack the compiler stores some of them one by one.
+__device__ void store_pair(float* c, float first, float second) {
+  __stwb(reinterpret_cast<float2*>(c), make_float2(first, second));
+}
+__device__ void store_pair(bf16_t* c, bf16_t first, bf16_t second) {
+  __stwb(reinterpret_cast<__nv_bfloat162*>(c), __halves2bfloat162(first, second));
 }
 
-// A warp's sums to C. Lane 4 r + q holds rows r and r + 8 of each piece, in columns 2 q and 2 q + 1.
+// What goes to column j of C, whose old value is at `c`.
 template <class C>
-__device__ void store_sums(const OwnGemm& g, const float (&sums)[4][4][4], int64_t i0, int64_t j0) {
-  C* const c = static_cast<C*>(g.c) + blockIdx.z * g.c_batch;
+__device__ C finished(const OwnGemm& g, float sum, const C* c, int64_t j) {
+  if (g.accumulate) sum += to_float(*c);
+  if (g.bias != nullptr) sum += to_float(static_cast<const C*>(g.bias)[j]);
+  return from_float<C>(sum);
+}
+
+// A warp's sums to C from (i0, j0) on. Lane 4 r + q holds rows r and r + 8 of each piece, in columns 2 q and 2 q + 1,
+// which are stored at once where pairs are aligned and the warp's part lies inside of C.
+template <class C>
+__device__ void store_sums(const OwnGemm& g, const float (&sums)[4][4][4], int64_t i0, int64_t j0, bool pairs_aligned) {
+  C* const matrix = static_cast<C*>(g.c) + blockIdx.z * g.c_batch;
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
+  const bool whole = pairs_aligned && i0 + kWarpM <= g.m && j0 + kWarpN <= g.n;
 #pragma unroll
   for (int u = 0; u < 4; ++u)
 #pragma unroll
@@ -138,14 +142,19 @@ __device__ void store_sums(const OwnGemm& g, const float (&sums)[4][4][4], int64
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const int64_t i = i0 + u * 16 + half * 8 + lane / 4, j = j0 + v * 8 + lane % 4 * 2;
-        if (i >= g.m || j >= g.n) continue;
-        const C* const bias = g.bias != nullptr ? static_cast<const C*>(g.bias) + j : nullptr;
-        store_pair(c + i * g.ldc + j, bias, sums[u][v][half * 2], sums[u][v][half * 2 + 1], j + 1 < g.n, g.accumulate);
+        const float first = sums[u][v][half * 2], second = sums[u][v][half * 2 + 1];
+        C* const c = matrix + i * g.ldc + j;
+        if (whole) {
+          store_pair(c, finished(g, first, c, j), finished(g, second, c + 1, j + 1));
+        } else if (i < g.m) {
+          if (j < g.n) c[0] = finished(g, first, c, j);
+          if (j + 1 < g.n) c[1] = finished(g, second, c + 1, j + 1);
+        }
       }
 }
 
 template <bool kDepthContiguousA, bool kDepthContiguousB>
-__global__ void __launch_bounds__(kThreads) gemm_v4_kernel(OwnGemm g, bool packs_a, bool packs_b) {
+__global__ void __launch_bounds__(kThreads) gemm_v4_kernel(OwnGemm g, bool packs_a, bool packs_b, bool pairs_c) {
   using OperandA = Operand<kDepthContiguousA>;
   using OperandB = Operand<kDepthContiguousB>;
   __shared__ alignas(16) bf16_t a_tiles[2][OperandA::kElements], b_tiles[2][OperandB::kElements];
@@ -186,8 +195,8 @@ __global__ void __launch_bounds__(kThreads) gemm_v4_kernel(OwnGemm g, bool packs
     }
     __syncthreads();  // the next round overwrites these tiles
   }
-  if (g.c_dtype == Dtype::f32) store_sums<float>(g, sums, i0 + warp_i, j0 + warp_j);
-  else store_sums<bf16_t>(g, sums, i0 + warp_i, j0 + warp_j);
+  if (g.c_dtype == Dtype::f32) store_sums<float>(g, sums, i0 + warp_i, j0 + warp_j, pairs_c);
+  else store_sums<bf16_t>(g, sums, i0 + warp_i, j0 + warp_j, pairs_c);
 }
 
 bool rows_are_aligned(const void* data, int64_t ld, int64_t batch_stride) {
@@ -199,9 +208,12 @@ bool rows_are_aligned(const void* data, int64_t ld, int64_t batch_stride) {
 void gemm_tensor_core_cuda(const OwnGemm& g) {
   const dim3 grid(static_cast<unsigned>(ceil_div(g.m, kTile) * ceil_div(g.n, kTile)), 1,
                   static_cast<unsigned>(g.count));
+  const bool pairs =
+      reinterpret_cast<uintptr_t>(g.c) % (2 * size_of(g.c_dtype)) == 0 && g.ldc % 2 == 0 && g.c_batch % 2 == 0;
   const auto launch = [&](auto kernel) {
     kernel<<<grid, kThreads, 0, cuda_stream()>>>(g, rows_are_aligned(g.a, std::max(g.a_row, g.a_column), g.a_batch),
-                                                 rows_are_aligned(g.b, std::max(g.b_row, g.b_column), g.b_batch));
+                                                 rows_are_aligned(g.b, std::max(g.b_row, g.b_column), g.b_batch),
+                                                 pairs);
   };
   const bool a = g.a_column == 1, b = g.b_row == 1;
   if (a && b) launch(gemm_v4_kernel<true, true>);
