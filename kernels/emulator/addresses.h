@@ -82,7 +82,7 @@ VIGOR_INLINE Space take_space(uint64_t* addresses, uint32_t& lanes) {
   switch (space) {
     case Space::global:
     case Space::constant: {
-      const CachedRange& range = block.ranges[block.instruction_index(instruction)];
+      const CachedRange& range = block.ranges[block.instruction_index(instruction) % kCachedRanges];
       const bool writes = kind != AccessKind::read && kind != AccessKind::async_read;
       if (low >= range.begin && high <= range.end && bytes <= range.end - high && (range.writable || !writes)) {
         shift_by(static_cast<uint64_t>(range.to_host));

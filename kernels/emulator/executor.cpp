@@ -66,38 +66,48 @@ void rotate_groups(Warp& warp) {
   warp.meeting_pc = UINT32_MAX;
 }
 
+// Memory that a CPU thread keeps from launch to launch: small kernels are launched often.
+class Scratch {
+ public:
+  // At least this many bytes, aligned for vectors. They hold what the last block left.
+  std::byte* get(size_t bytes) {
+    constexpr size_t kLine = 64;
+    if (bytes > size_ || !bytes_) {
+      size_ = (bytes / kLine + 1) * kLine;
+      bytes_.reset(static_cast<std::byte*>(std::aligned_alloc(kLine, size_)));
+      if (!bytes_) throw Fault(FaultKind::out_of_memory, "emulated device: no host memory for a block");
+      std::memset(bytes_.get(), 0, size_);
+    }
+    return bytes_.get();
+  }
+
+ private:
+  struct Free {
+    void operator()(std::byte* bytes) const { std::free(bytes); }
+  };
+  std::unique_ptr<std::byte[], Free> bytes_;
+  size_t size_ = 0;
+};
+
 }  // namespace
-
-void BlockRunner::FreeDeleter::operator()(std::byte* bytes) const { std::free(bytes); }
-
-BlockRunner::Bytes BlockRunner::allocate(size_t bytes) {
-  constexpr size_t kLine = 64;
-  const size_t rounded = std::max(bytes, kLine) / kLine * kLine + kLine;
-  auto* memory = static_cast<std::byte*>(std::aligned_alloc(kLine, rounded));
-  if (!memory) throw Fault(FaultKind::out_of_memory, "emulated device: no host memory for a block's registers");
-  std::memset(memory, 0, rounded);
-  return Bytes(memory);
-}
 
 BlockRunner::BlockRunner(const KernelCode& code, const LaunchInfo& launch, const LaunchOptions& options,
                          const DeviceMemory& memory, const std::byte* parameters, uint32_t worker,
-                         BlockChecker* checker)
-    : ranges_(code.instructions.size()) {
+                         BlockChecker* checker) {
   const auto threads = static_cast<uint32_t>(launch.block.count());
   const uint32_t warps = (threads + kWarpSize - 1) / kWarpSize;
-  registers_ = allocate(size_t{warps} * code.register_bytes);
-  local_ = allocate(size_t{warps} * kWarpSize * code.local_bytes);
-  shared_ = allocate(launch.shared_bytes);
+  static thread_local Scratch registers, local, shared;
+  std::byte* const register_bytes = registers.get(size_t{warps} * code.register_bytes);
+  std::byte* const local_bytes = local.get(size_t{warps} * kWarpSize * code.local_bytes);
   block_.code = &code;
   block_.launch = &launch;
   block_.memory = &memory;
   block_.checker = checker;
-  block_.shared = shared_.get();
+  block_.shared = shared.get(launch.shared_bytes);
   block_.shared_bytes = launch.shared_bytes;
   block_.local_bytes = code.local_bytes;
   block_.parameters = parameters;
   block_.worker = worker;
-  block_.ranges = ranges_.data();
   block_.warps.resize(warps);
   watch_instructions_ = checker && options.checker && options.checker->wants_instructions();
   if (options.order_seed) order_.emplace(*options.order_seed * 0x9e3779b97f4a7c15u + worker);
@@ -105,10 +115,10 @@ BlockRunner::BlockRunner(const KernelCode& code, const LaunchInfo& launch, const
     Warp& warp = block_.warps[i];
     warp.index = i;
     warp.block = &block_;
-    warp.bank[0] = registers_.get() + size_t{i} * code.register_bytes;
+    warp.bank[0] = register_bytes + size_t{i} * code.register_bytes;
     // Handlers only read from the constants' bank.
     warp.bank[1] = const_cast<std::byte*>(code.constants());
-    warp.local = local_.get() + size_t{i} * kWarpSize * code.local_bytes;
+    warp.local = local_bytes + size_t{i} * kWarpSize * code.local_bytes;
     fill_specials(warp, true);
   }
 }
@@ -201,7 +211,7 @@ void BlockRunner::reset() {
 
 void BlockRunner::run(const BlockInfo& info) {
   block_.info = info;
-  block_.info.shared = shared_.get();
+  block_.info.shared = block_.shared;
   reset();
   if (block_.checker) block_.checker->begin(block_.info);
   run_warps();

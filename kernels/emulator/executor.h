@@ -20,12 +20,6 @@ class BlockRunner {
   const LaunchCounts& counts() const { return counts_; }
 
  private:
-  struct FreeDeleter {
-    void operator()(std::byte* bytes) const;
-  };
-  using Bytes = std::unique_ptr<std::byte[], FreeDeleter>;
-  static Bytes allocate(size_t bytes);
-
   void reset();
   void fill_specials(Warp& warp, bool launch_begins);
   uint32_t special_value(SpecialRegister which, const Warp& warp, uint32_t lane) const;
@@ -33,8 +27,6 @@ class BlockRunner {
   Warp* next_warp(size_t& turn);
 
   Block block_;
-  Bytes registers_, local_, shared_;
-  std::vector<CachedRange> ranges_;
   std::optional<std::mt19937_64> order_;
   LaunchCounts counts_;
   bool watch_instructions_ = false;

@@ -50,7 +50,7 @@ struct Wider<u64> {
 
 template <class T>
 VIGOR_INLINE typename Wider<T>::type product(T a, T b) {
-  return static_cast<typename Wider<T>::type>(a) * b;
+  return static_cast<typename Wider<T>::type>(a) * static_cast<typename Wider<T>::type>(b);
 }
 constexpr auto kMulHigh = [](auto a, auto b) { return static_cast<decltype(a)>(product(a, b) >> (8 * sizeof(a))); };
 constexpr auto kMadHigh = [](auto a, auto b, auto c) {
@@ -94,7 +94,10 @@ constexpr auto kMin = [](auto a, auto b) { return b < a ? b : a; };
 constexpr auto kMax = [](auto a, auto b) { return a < b ? b : a; };
 constexpr auto kNeg = [](auto a) { return static_cast<decltype(a)>(u64{0} - static_cast<u64>(a)); };
 constexpr auto kAbs = [](auto a) { return a < 0 ? kNeg(a) : a; };
-constexpr auto kSad = [](auto a, auto b, auto c) { return static_cast<decltype(c)>(c + (a < b ? b - a : a - b)); };
+constexpr auto kSad = [](auto a, auto b, auto c) {
+  const u64 difference = a < b ? static_cast<u64>(b) - static_cast<u64>(a) : static_cast<u64>(a) - static_cast<u64>(b);
+  return static_cast<decltype(c)>(static_cast<u64>(c) + difference);
+};
 
 template <class A, class B>
 VIGOR_INLINE u32 dot4(u32 a, u32 b, u32 c) {

@@ -10,9 +10,9 @@
 #include <memory>
 #include <mutex>
 #include <numeric>
-#include <thread>
 
 #include "kernels/emulator/executor.h"
+#include "kernels/emulator/helper_threads.h"
 
 namespace vigor::emulator {
 namespace {
@@ -86,10 +86,7 @@ class Launch {
   LaunchCounts run() {
     const auto workers =
         static_cast<uint32_t>(std::clamp<uint64_t>(static_cast<uint64_t>(options_.threads), 1, blocks_));
-    std::vector<std::thread> threads;
-    for (uint32_t i = 1; i < workers; ++i) threads.emplace_back([this, i] { work(i); });
-    work(0);
-    for (std::thread& thread : threads) thread.join();
+    HelperThreads::instance().run(workers, [this](uint32_t worker) { work(worker); });
     if (fault_) std::rethrow_exception(fault_);
     return counts_;
   }

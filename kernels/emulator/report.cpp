@@ -49,16 +49,25 @@ std::string thread_index(const Dim3& block, uint32_t warp, uint32_t lane) {
   return fmt::format("({},{},{})", thread % block.x, thread / block.x % block.y, thread / block.x / block.y);
 }
 
+std::string describe_source(const SourceLocation& source) {
+  if (source.file.empty()) {
+    return fmt::format("PTX line {} (compile with -lineinfo for the source line), {}", source.ptx_line,
+                       source.instruction);
+  }
+  std::string text = fmt::format("{}:{}, {}", source.file, source.line, source.instruction);
+  if (source.kernel_line != source.line || source.kernel_file != source.file) {
+    text += fmt::format("\n          called from {}:{}", source.kernel_file, source.kernel_line);
+  }
+  return text;
+}
+
 std::string describe_place(const LaunchInfo& launch, const BlockInfo& block, uint32_t warp, int lane,
                            const SourceLocation& source) {
-  const std::string at = source.file.empty()
-                             ? fmt::format("PTX line {} (compile with -lineinfo for the source line)", source.ptx_line)
-                             : fmt::format("{}:{}", source.file, source.line);
   const std::string thread =
       lane < 0 ? fmt::format("warp {}", warp)
                : fmt::format("thread {}", thread_index(launch.block, warp, static_cast<uint32_t>(lane)));
-  return fmt::format("\n  kernel  {}\n  source  {}, {}\n  block   ({},{},{}) of ({},{},{})   {} of ({},{},{})",
-                     demangled(launch.kernel), at, source.instruction, block.index.x, block.index.y, block.index.z,
+  return fmt::format("\n  kernel  {}\n  source  {}\n  block   ({},{},{}) of ({},{},{})   {} of ({},{},{})",
+                     demangled(launch.kernel), describe_source(source), block.index.x, block.index.y, block.index.z,
                      launch.grid.x, launch.grid.y, launch.grid.z, thread, launch.block.x, launch.block.y,
                      launch.block.z);
 }
@@ -72,7 +81,7 @@ void fail(const Warp& warp, const Instruction& instruction, int lane, FaultKind 
 void find_ranges(Warp& warp, const Instruction& instruction, uint32_t lanes, const uint64_t* addresses, uint32_t bytes,
                  bool writes, uint64_t* host) {
   Block& block = *warp.block;
-  CachedRange& cached = block.ranges[block.instruction_index(instruction)];
+  CachedRange& cached = block.ranges[block.instruction_index(instruction) % kCachedRanges];
   std::optional<MemoryRange> range;
   bool same = true;
   for (uint32_t rest = lanes; rest != 0; rest &= rest - 1) {

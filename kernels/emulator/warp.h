@@ -78,12 +78,14 @@ struct Barrier {
   const Instruction* first = nullptr;  // that the first arrival executed
 };
 
-// Addresses that were looked up last, by a memory instruction.
+// The allocation that a memory instruction found last. Instructions share entries by the low bits of their index; what
+// an entry says is checked at each use.
 struct CachedRange {
   uint64_t begin = 1, end = 0;
   std::ptrdiff_t to_host = 0;
   bool writable = true;
 };
+constexpr uint32_t kCachedRanges = 256;
 
 constexpr uint32_t kBarriers = 16;
 
@@ -102,7 +104,7 @@ struct Block {
   uint32_t worker = 0;  // which CPU thread
   std::array<Barrier, kBarriers> barriers;
   std::vector<Warp> warps;
-  CachedRange* ranges = nullptr;  // one an instruction
+  CachedRange ranges[kCachedRanges];
 
   uint32_t instruction_index(const Instruction& instruction) const {
     return static_cast<uint32_t>(&instruction - code->instructions.data());

@@ -1,4 +1,5 @@
-// emulator_speed [threads]: how fast ordinary kernels run, in lane instructions a second.
+// emulator_speed [threads] [full]: how fast ordinary kernels run, in lane instructions a second, with bounds checks or
+// under the full checker.
 #include <fmt/format.h>
 
 #include <bit>
@@ -10,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/emulator/checker.h"
 #include "kernels/emulator/instruction_table.h"
 #include "kernels/emulator/launch.h"
 
@@ -49,7 +51,10 @@ int main(int argc, char** argv) {
   const Module module({std::istreambuf_iterator<char>(file), {}}, "speed.ptx", memory);
   LaunchOptions options;
   options.threads = argc > 1 ? std::atoi(argv[1]) : 1;
-  fmt::print("{} instructions, {} thread(s), bounds checks on\n", instruction_set(), options.threads);
+  const bool full = argc > 2 && std::string(argv[2]) == "full";
+  options.check = full ? CheckLevel::full : CheckLevel::bounds;
+  options.checker = full ? &process_checker() : nullptr;
+  fmt::print("{} instructions, {} thread(s), check={}\n", instruction_set(), options.threads, full ? "full" : "bounds");
 
   const int n = 1 << 19;
   const uint64_t x = memory.allocate(n * sizeof(float)), y = memory.allocate(n * sizeof(float)),
@@ -62,6 +67,11 @@ int main(int argc, char** argv) {
   const uint64_t halves = memory.allocate(n * sizeof(uint16_t));
   auto* bits = reinterpret_cast<uint16_t*>(memory.translate(halves, n * sizeof(uint16_t), "halves"));
   for (int i = 0; i < n; ++i) bits[i] = static_cast<uint16_t>(std::bit_cast<uint32_t>(values[i]) >> 16);
+
+  for (const MemoryRange& range : memory.ranges()) {
+    process_checker().allocated(range);
+    process_checker().host_wrote(range.begin, range.bytes());
+  }
 
   std::vector<std::byte> p(20);
   put(p, 0, y), put(p, 8, x), put(p, 16, n);
