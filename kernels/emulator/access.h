@@ -37,7 +37,13 @@ struct SourceLocation {
   uint32_t line = 0;
   uint32_t ptx_line = 0;
   std::string_view instruction;  // as in the PTX, "ld.global.f32"
+  // Of inlined code: the line of the kernel itself that leads there; else the same as file and line.
+  std::string_view kernel_file = {};
+  uint32_t kernel_line = 0;
 };
+
+// "file:line, instruction", and for inlined code the kernel's line.
+std::string describe_source(const SourceLocation& source);
 
 struct LaunchInfo {
   std::string_view kernel;  // mangled

@@ -100,6 +100,7 @@ class BodyReader {
       return Position{file, line, static_cast<uint32_t>(lexer_.integer())};
     };
     Position at = position();
+    inlined_at_.erase(at);
     while (lexer_.accept(",")) {
       const std::string_view word = lexer_.word();
       if (word == "function_name") {
@@ -119,6 +120,13 @@ class BodyReader {
     }
     place_.file = file_index(std::get<0>(at));
     place_.line = std::get<1>(at);
+    for (int depth = 0; depth < 64; ++depth) {
+      const auto caller = inlined_at_.find(at);
+      if (caller == inlined_at_.end()) break;
+      at = caller->second;
+    }
+    place_.kernel_file = file_index(std::get<0>(at));
+    place_.kernel_line = std::get<1>(at);
   }
 
   bool in_toolkit(uint32_t file) const {

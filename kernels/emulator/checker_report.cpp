@@ -8,11 +8,6 @@ namespace {
 
 std::string dim_text(const Dim3& dim) { return fmt::format("({},{},{})", dim.x, dim.y, dim.z); }
 
-std::string source_text(const SourceLocation& source) {
-  if (source.file.empty()) return fmt::format("PTX line {}, {}", source.ptx_line, source.instruction);
-  return fmt::format("{}:{}, {}", source.file, source.line, source.instruction);
-}
-
 }  // namespace
 
 std::string MemoryBlockChecker::place_of(const Access& access, uint64_t address) const {
@@ -29,7 +24,7 @@ std::string MemoryBlockChecker::place_of(const Access& access, uint64_t address)
 std::string MemoryBlockChecker::other_party(Stamp stamp, bool writes) const {
   const uint32_t thread = thread_of(stamp);
   return fmt::format("\n  other   {} at {}\n  block   {}   thread {}", writes ? "write" : "read",
-                     source_text(sources_.source(instruction_of(stamp))), dim_text(clocks_.block_of(stamp)),
+                     describe_source(sources_.source(instruction_of(stamp))), dim_text(clocks_.block_of(stamp)),
                      thread_index(launch_.block, thread / 32, thread % 32));
 }
 

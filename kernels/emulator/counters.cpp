@@ -149,9 +149,10 @@ void Counters::launched(const LaunchInfo& launch, const InstructionSources& sour
   kernel.is_barrier.clear();
   for (uint32_t i = 0; i < launch.instruction_count; ++i) {
     const SourceLocation source = sources.source(i);
-    const std::string_view file = source.file.substr(source.file.find_last_of('/') + 1);
     kernel.is_barrier.push_back(source.instruction.starts_with("bar.") || source.instruction.starts_with("barrier."));
-    kernel.lines.push_back(file.empty() ? Line{"PTX", source.ptx_line} : Line{std::string(file), source.line});
+    // Inlined code counts where the kernel calls it.
+    const std::string_view file = source.kernel_file.substr(source.kernel_file.find_last_of('/') + 1);
+    kernel.lines.push_back(file.empty() ? Line{"PTX", source.ptx_line} : Line{std::string(file), source.kernel_line});
   }
 }
 

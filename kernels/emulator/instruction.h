@@ -82,6 +82,7 @@ class KernelCode : public InstructionSources {
   // Filled by the translator.
   struct Place {
     uint32_t file = 0, line = 0, ptx_line = 0;  // file: index in `files`, 0 is "unknown"
+    uint32_t kernel_file = 0, kernel_line = 0;  // where inlined code was called, outermost
   };
   std::vector<Place> places;       // one an instruction
   std::vector<std::string> texts;  // opcodes as in the PTX

@@ -361,7 +361,8 @@ std::unique_ptr<KernelCode> translate(const Module& module, const ModuleText& te
 
 SourceLocation KernelCode::source(uint32_t instruction) const {
   const Place& place = places[instruction];
-  return {files[place.file], place.line, place.ptx_line, texts[instruction]};
+  return {files[place.file], place.line,  place.ptx_line, texts[instruction], files[place.kernel_file],
+          place.kernel_line};
 }
 
 }  // namespace vigor::emulator
