@@ -83,9 +83,9 @@ constexpr auto kFinite = [](auto a) { return a - a == 0; };
 constexpr auto kInfinite = [](auto a) { return a == a && a - a != 0; };
 constexpr auto kNumber = [](auto a) { return a == a; };
 constexpr auto kNotANumber = [](auto a) { return a != a; };
-constexpr auto kNormal = [](auto a) {
+constexpr auto kNormal = [](auto a) {  // zeros count as normal
   const auto least = sizeof(a) == 4 ? 0x1p-126 : 0x1p-1022;
-  return a - a == 0 && (a >= least || a <= -least);
+  return a - a == 0 && (a == 0 || a >= least || a <= -least);
 };
 constexpr auto kSubnormal = [](auto a) { return a - a == 0 && !kNormal(a); };
 
