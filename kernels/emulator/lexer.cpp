@@ -143,16 +143,30 @@ Number Lexer::number() {
 }
 
 std::string_view Lexer::braces(uint32_t& first_line) {
-  first_line = current_.line;
+  first_line = line_ = current_.line;
+  if (current_.kind == Token::Kind::end) fail("'}' expected");
   const size_t begin =
       static_cast<size_t>(current_.text.data() - text_.data()) - (current_.kind == Token::Kind::string);
-  for (int depth = 1;;) {
-    if (current_.kind == Token::Kind::end) fail("'}' expected");
-    depth += current_.is("{") - current_.is("}");
-    const size_t at = static_cast<size_t>(current_.text.data() - text_.data());
-    advance();
-    if (depth == 0) return text_.substr(begin, at - begin);
+  // Character by character rather than by tokens: most bodies of a large program are never translated.
+  int depth = 1;
+  for (at_ = begin; at_ < text_.size(); ++at_) {
+    const char c = text_[at_];
+    if (c == '\n') {
+      ++line_;
+    } else if (c == '{') {
+      ++depth;
+    } else if (c == '}' && --depth == 0) {
+      const std::string_view body = text_.substr(begin, at_++ - begin);
+      advance();
+      return body;
+    } else if (c == '/' && text_.substr(at_, 2) == "//") {
+      at_ = std::min(text_.find('\n', at_), text_.size()) - 1;
+    } else if (c == '"') {
+      at_ = std::min(text_.find('"', at_ + 1), text_.size());
+    }
   }
+  advance();
+  fail("'}' expected");
 }
 
 void Lexer::skip_line() {
