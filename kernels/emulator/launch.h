@@ -19,6 +19,7 @@ struct LaunchConfig {
   uint32_t max_dynamic_shared_bytes = 0;
 };
 
+// Bounds, alignment, barriers and member masks are checked at every level: that costs little. `full` adds the checker.
 enum class CheckLevel { off, bounds, full };
 
 struct LaunchOptions {

@@ -215,17 +215,18 @@ void Translator::instruction(const Statement& statement, Frame& frame) {
     return emit("bra", {}, statement);
   }
   if (name == "brx.idx" || name == "brx.idx.uni") {
-    const auto table = tables_.find(statement.operands.at(1).name);
+    if (statement.operands.size() != 2) fail(statement, "an index and a table expected");
+    const auto table = tables_.find(statement.operands[1].name);
     if (table == tables_.end()) fail(statement, "the branch's table of labels must come before it");
     return emit("brx.idx", {source(statement.operands[0], 'a', statement)}, statement, table->second);
   }
-  if (name == "mov.u32" || name == "mov.b32" || name == "mov.u64" || name == "mov.b64") {
+  if (name.starts_with("mov.") && statement.operands.size() == 2) {
     // Registers that change while the kernel runs are read by an instruction.
-    const auto which = find_special_register(statement.operands.at(statement.operands.size() - 1).name);
+    const auto which = find_special_register(statement.operands[1].name);
     if (which && changes(*which)) {
       const bool wide = name.ends_with("64");
-      return emit(wide ? "mov.clock.u64" : "mov.clock.u32", {register_plane(statement.operands[0].name, statement)},
-                  statement, static_cast<int64_t>(*which));
+      const Operand d = destination(statement.operands[0], wide ? 'D' : 'd', statement);
+      return emit(wide ? "mov.clock.u64" : "mov.clock.u32", {d}, statement, static_cast<int64_t>(*which));
     }
   }
   const bool unpacks = statement.first_is_vector;
@@ -361,8 +362,8 @@ std::unique_ptr<KernelCode> translate(const Module& module, const ModuleText& te
 
 SourceLocation KernelCode::source(uint32_t instruction) const {
   const Place& place = places[instruction];
-  return {files[place.file], place.line,  place.ptx_line, texts[instruction], files[place.kernel_file],
-          place.kernel_line};
+  return {files[place.file],        place.line,       place.ptx_line, texts[instruction],
+          files[place.kernel_file], place.kernel_line};
 }
 
 }  // namespace vigor::emulator

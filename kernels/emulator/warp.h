@@ -92,10 +92,8 @@ constexpr uint32_t kBarriers = 16;
 struct Block {
   const KernelCode* code = nullptr;
   const LaunchInfo* launch = nullptr;
-  const LaunchOptions* options = nullptr;
   const DeviceMemory* memory = nullptr;
   BlockChecker* checker = nullptr;  // null: nobody watches
-  bool check_bounds = true;
   BlockInfo info;
   std::byte* shared = nullptr;
   uint32_t shared_bytes = 0;
