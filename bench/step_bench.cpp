@@ -59,7 +59,9 @@ int main(int argc, char** argv) {
   model->allocate();
   model->parameters().initialize(1);
   model->parameters().allocate_gradients();
-  Optimizer optimizer(model->parameters(), {}, 1.0);
+  OptimizerOptions options;
+  options.clip_norm = 1;
+  Optimizer optimizer(model->parameters(), options);
 
   const Tensor ids = empty({batch, seq}, Dtype::i32);
   const Tensor targets = empty({batch, seq}, Dtype::i32);
@@ -75,9 +77,7 @@ int main(int argc, char** argv) {
       targets.data<int32_t>()[i] =
           static_cast<int32_t>(random_bits(key, static_cast<uint64_t>(2 * i + 1)) % config->vocab_size);
     }
-    StepState state;
-    state.step = step;
-    state.learning_rate = 3e-4f;
+    StepState state = optimizer.inputs(step, 3e-4);
     const auto t0 = Clock::now();
     model->parameters().zero_gradients();
     const Tensor loss = model->loss(ids, targets, context);
@@ -85,8 +85,8 @@ int main(int argc, char** argv) {
     const auto t1 = Clock::now();
     backward(loss);
     const auto t2 = Clock::now();
-    optimizer.measure(state);
-    optimizer.update(state);
+    optimizer.measure(&state);
+    optimizer.update(&state);
     const auto t3 = Clock::now();
     if (step < warmup) continue;
     whole.push_back(seconds(t0, t3));

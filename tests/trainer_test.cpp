@@ -273,7 +273,9 @@ TEST(SteadyState, NothingIsAllocatedFromTheThirdStep) {
   model->allocate();
   model->parameters().initialize(1);
   model->parameters().allocate_gradients();
-  Optimizer optimizer(model->parameters(), {}, 1.0);
+  OptimizerOptions options;
+  options.clip_norm = 1;
+  Optimizer optimizer(model->parameters(), options);
   const Tensor ids = zeros({2, 32}, Dtype::i32);
   uint64_t requests = 0;
   for (int step = 0; step < 6; ++step) {
@@ -282,8 +284,8 @@ TEST(SteadyState, NothingIsAllocatedFromTheThirdStep) {
     state.learning_rate = 1e-3f;
     model->parameters().zero_gradients();
     backward(model->loss(ids, ids));
-    optimizer.measure(state);
-    optimizer.update(state);
+    optimizer.measure(&state);
+    optimizer.update(&state);
     if (step == 2) requests = allocator_of(kCpu).stats().system_requests;
   }
   EXPECT_EQ(allocator_of(kCpu).stats().system_requests, requests);
