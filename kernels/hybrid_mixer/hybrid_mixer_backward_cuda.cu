@@ -21,129 +21,134 @@ struct GradientArguments {
   float* sums;            // [slices,2n+2,d]: dB, dC^T, dw_mix, dD
 };
 
-// One channel's h before each step and x, kept between the two sweeps over a chunk.
-struct Kept {
-  float h[kChunk][kChannelThreads];
-  float x[kChunk][kChannelThreads];
+struct GradientTiles {
+  float4 g[kChunk * kStateSlice / 4], s[kChunk * kStateSlice / 4];  // [32 steps, 32 states]
+  // Each channel's h before each step and x, kept between the two sweeps over a chunk.
+  float h[kChunk][kChannelThreads], x[kChunk][kChannelThreads];
+};
+
+// What a thread holds of 32 states: its column of B, and its sums of dB and dC^T.
+struct StateColumns {
+  float b[kStateSlice], db[kStateSlice], dc[kStateSlice];
 };
 
 // h through the chunk, in the order of time.
 template <class X>
-__device__ void sweep_forward(const GradientArguments<X>& p, const Chunk& chunk, int64_t c, float h, float w,
-                              Kept& kept) {
+__device__ void sweep_forward(const GradientArguments<X>& p, const Chunk& chunk, int64_t c, float w, float h,
+                              GradientTiles& tiles) {
   const int thread = static_cast<int>(threadIdx.x);
+  const X* from = p.x + chunk.row * p.d + c;
   for (int t0 = 0; t0 < chunk.steps; t0 += kLoadGroup) {
     float x[kLoadGroup];
 #pragma unroll
-    for (int i = 0; i < kLoadGroup; ++i)
-      x[i] = t0 + i < chunk.steps ? to_float(p.x[(chunk.row + t0 + i) * p.d + c]) : 0.0f;
+    for (int i = 0; i < kLoadGroup; ++i, from += p.d) x[i] = t0 + i < chunk.steps ? to_float(*from) : 0.0f;
 #pragma unroll
     for (int i = 0; i < kLoadGroup; ++i) {
       if (bit(chunk.resets, t0 + i)) h = 0;
-      kept.h[t0 + i][thread] = h;
-      kept.x[t0 + i][thread] = x[i];
+      tiles.h[t0 + i][thread] = h;
+      tiles.x[t0 + i][thread] = x[i];
       h = w * h + (1.0f - w) * x[i];
     }
   }
 }
 
-// The second and last pass over activations: everything that a channel's dx and gradients of parameters need.
-// A thread owns a channel: its column of B, its sums of dB and dC (32 states of each) and dw, dD, over all chunks of
-// its slice, in registers. Per chunk it goes forward for h, then against time:
+// Then against time: q is what reaches the last step from behind it.
 //   q_t = D dy_t + w q_{t+1}     dx_t = B^T g_t + (1-w) q_t
 //   dw += q_t (h_{t-1} - x_t)    dD += dy_t h_t    dB += g_t x_t    dC^T += s_t dy_t
-// g_t and s_t come from shared memory, the same address for a whole warp; h and x of the chunk stay there too (40 KB).
+template <class X, bool kProduct>
+__device__ void sweep_back(const GradientArguments<X>& p, const Chunk& chunk, int64_t c, float w, float skip_d, float q,
+                           bool first_round, const GradientTiles& tiles, StateColumns& columns, float& dw,
+                           float& dskip_d) {
+  const int thread = static_cast<int>(threadIdx.x);
+  const float *g_tile = reinterpret_cast<const float*>(tiles.g), *s_tile = reinterpret_cast<const float*>(tiles.s);
+  const int64_t last = (chunk.row + chunk.steps - 1) * p.d + c;
+  const X* from = p.dy + last;
+  X* dx = p.dx + last;
+  for (int behind = chunk.steps; behind > 0; behind -= kLoadGroup) {
+    float dy_group[kLoadGroup];
+#pragma unroll
+    for (int i = 0; i < kLoadGroup; ++i, from -= p.d) dy_group[i] = i < behind ? to_float(*from) : 0.0f;
+#pragma unroll
+    for (int i = 0; i < kLoadGroup; ++i) {
+      const int t = behind - 1 - i;
+      if (t < 0) break;
+      const float x = tiles.x[t][thread], dy = dy_group[i];
+      float sum;
+      if (first_round) {
+        const float h_before = tiles.h[t][thread];
+        q += skip_d * dy;
+        dw += q * (h_before - x);
+        dskip_d += dy * (w * h_before + (1.0f - w) * x);
+        sum = (1.0f - w) * q;
+        q = bit(chunk.resets, t) ? 0.0f : w * q;
+      } else {
+        sum = to_float(*dx);
+      }
+      if constexpr (kProduct) {
+#pragma unroll
+        for (int j = 0; j < kStateSlice; j += 4) {
+          const Pack<float, 4> g = load_pack<4>(g_tile + t * kStateSlice + j);
+          const Pack<float, 4> s = load_pack<4>(s_tile + t * kStateSlice + j);
+          for (int k = 0; k < 4; ++k) {
+            sum += columns.b[j + k] * g.value[k];
+            columns.db[j + k] += x * g.value[k];
+            columns.dc[j + k] += dy * s.value[k];
+          }
+        }
+      }
+      *dx = from_float<X>(sum);
+      dx -= p.d;
+    }
+  }
+}
+
+// The second and last pass over activations: everything that a channel's dx and gradients of parameters need.
+// A thread owns a channel and, in registers over all chunks of its slice, its column of B and its sums. g_t and s_t
+// come from shared memory, the same address for a whole warp; h and x of the chunk stay there too (40 KB).
 // Reads x and dy once and writes dx once. More than 32 states: another round for the next 32, which adds to dx.
 template <class X, bool kProduct>
 __global__ __launch_bounds__(kChannelThreads) void gradients_kernel(GradientArguments<X> p) {
-  constexpr int kTile = kProduct ? kChunk * kStateSlice : 4;
-  __shared__ Kept kept;
-  __shared__ float4 g_storage[kTile / 4], s_storage[kTile / 4];
-  float *g_tile = reinterpret_cast<float*>(g_storage), *s_tile = reinterpret_cast<float*>(s_storage);
-  const int thread = static_cast<int>(threadIdx.x);
-  const int64_t c = int64_t{blockIdx.y} * kChannelThreads + thread;
+  __shared__ GradientTiles tiles;
+  const int64_t c = int64_t{blockIdx.y} * kChannelThreads + threadIdx.x;
   const bool active = c < p.d;
   const float w = active ? p.w[c] : 0.0f, skip_d = active ? p.skip_d[c] : 0.0f;
   float* sums = p.sums + int64_t{blockIdx.x} * (2 * p.n + 2) * p.d + c;  // row r of [2n+2,d]: sums[r * d]
   float dw = 0, dskip_d = 0;
-  const int rounds = kProduct ? (p.n + kStateSlice - 1) / kStateSlice : 1;
-  for (int round = 0; round < rounds; ++round) {
-    const bool first_round = round == 0;
-    const int state0 = round * kStateSlice;
-    float b[kStateSlice] = {}, db[kStateSlice] = {}, dc[kStateSlice] = {};
+  for (int state0 = 0; state0 < (kProduct ? p.n : 1); state0 += kStateSlice) {
+    const int states = active ? p.n - state0 : 0;  // of these 32, if fewer
+    StateColumns columns = {};
     if constexpr (kProduct) {
+      const float* from = p.b + state0 * p.d + c;
 #pragma unroll
-      for (int i = 0; i < kStateSlice; ++i)
-        if (active && state0 + i < p.n) b[i] = p.b[int64_t{state0 + i} * p.d + c];
+      for (int i = 0; i < kStateSlice; ++i, from += p.d)
+        if (i < states) columns.b[i] = *from;
     }
     for (int64_t index = blockIdx.x; index < p.time.chunks(); index += gridDim.x) {
       const Chunk chunk = chunk_at(p.time, index);
       if constexpr (kProduct) {
         __syncthreads();
-        for (int e = thread; e < kTile; e += kChannelThreads) {
-          const int t = e / kStateSlice, i = state0 + e % kStateSlice;
-          const bool inside = t < chunk.steps && i < p.n;
-          g_tile[e] = inside ? p.g[(chunk.row + t) * p.n + i] : 0.0f;
-          s_tile[e] = inside ? p.s[(chunk.row + t) * p.n + i] : 0.0f;
-        }
+        load_states(p.g, chunk, p.n, state0, reinterpret_cast<float*>(tiles.g));
+        load_states(p.s, chunk, p.n, state0, reinterpret_cast<float*>(tiles.s));
         __syncthreads();
       }
       if (!active) continue;
-      sweep_forward(p, chunk, c, p.h_chunks[index * p.d + c], w, kept);
-      // What reaches the last step here from behind it.
+      sweep_forward(p, chunk, c, w, p.h_chunks[index * p.d + c], tiles);
       float q = w * p.q_chunks[index * p.d + c];
       if (chunk.ends) q = p.dh_last != nullptr ? p.dh_last[chunk.sequence * p.d + c] : 0.0f;
-      for (int t0 = (chunk.steps - 1) / kLoadGroup * kLoadGroup; t0 >= 0; t0 -= kLoadGroup) {
-        float dy_group[kLoadGroup];
-#pragma unroll
-        for (int i = 0; i < kLoadGroup; ++i)
-          dy_group[i] = t0 + i < chunk.steps ? to_float(p.dy[(chunk.row + t0 + i) * p.d + c]) : 0.0f;
-#pragma unroll
-        for (int i = kLoadGroup - 1; i >= 0; --i) {
-          const int t = t0 + i;
-          if (t >= chunk.steps) continue;
-          const float x = kept.x[t][thread], h_before = kept.h[t][thread], dy = dy_group[i];
-          X& dx = p.dx[(chunk.row + t) * p.d + c];
-          float sum;
-          if (first_round) {
-            q += skip_d * dy;
-            dw += q * (h_before - x);
-            dskip_d += dy * (w * h_before + (1.0f - w) * x);
-            sum = (1.0f - w) * q;
-            q = bit(chunk.resets, t) ? 0.0f : w * q;
-          } else {
-            sum = to_float(dx);
-          }
-          if constexpr (kProduct) {
-#pragma unroll
-            for (int j = 0; j < kStateSlice; j += 4) {
-              const Pack<float, 4> g = load_pack<4>(g_tile + t * kStateSlice + j);
-              const Pack<float, 4> s = load_pack<4>(s_tile + t * kStateSlice + j);
-              for (int k = 0; k < 4; ++k) {
-                sum += b[j + k] * g.value[k];
-                db[j + k] += x * g.value[k];
-                dc[j + k] += dy * s.value[k];
-              }
-            }
-          }
-          dx = from_float<X>(sum);
-        }
-      }
-      if (first_round)
-        for (int t = chunk.steps; t < chunk.rows; ++t) p.dx[(chunk.row + t) * p.d + c] = from_float<X>(0);
+      sweep_back<X, kProduct>(p, chunk, c, w, skip_d, q, state0 == 0, tiles, columns, dw, dskip_d);
+      if (state0 > 0) continue;
+      for (int t = chunk.steps; t < chunk.rows; ++t) p.dx[(chunk.row + t) * p.d + c] = from_float<X>(0);
     }
     if constexpr (kProduct) {
+      float *db = sums + state0 * p.d, *dc = sums + (p.n + state0) * p.d;
 #pragma unroll
-      for (int i = 0; i < kStateSlice; ++i) {
-        if (!active || state0 + i >= p.n) continue;
-        sums[int64_t{state0 + i} * p.d] = db[i];
-        sums[int64_t{p.n + state0 + i} * p.d] = dc[i];
-      }
+      for (int i = 0; i < kStateSlice; ++i, db += p.d, dc += p.d)
+        if (i < states) *db = columns.db[i], *dc = columns.dc[i];
     }
   }
   if (!active) return;
-  sums[int64_t{2 * p.n} * p.d] = dw;
-  sums[int64_t{2 * p.n + 1} * p.d] = dskip_d;
+  sums[2 * p.n * p.d] = dw;
+  sums[(2 * p.n + 1) * p.d] = dskip_d;
 }
 
 // Versions 2 and 3: parallel in time, as in the forward pass; h before each chunk was kept there.

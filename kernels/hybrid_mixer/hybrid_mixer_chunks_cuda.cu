@@ -4,29 +4,45 @@
 namespace vigor::hybrid {
 namespace {
 
-constexpr int kPowerThreads = 1024;
+constexpr int kPowerThreads = 256;
+constexpr int kGradientThreads = 256;
 constexpr int kCarryGroup = 8;  // chunks whose loads are in flight together
 
-// One block: five squarings of M, each thread a few elements. powers[1] and powers[2] take turns; M^32 ends in [1].
+// Four rows of the square of a matrix [n,n], in one column. Exact zeros win over infinite elements where there are any
+// (kGuarded): the 32nd power of a nilpotent A is zero.
+template <bool kGuarded>
+__device__ void square_rows(const float* from, int n, int first_row, int column, float (&sum)[4]) {
+  const float* row[4];
+  for (int r = 0; r < 4; ++r) row[r] = from + min(first_row + r, n - 1) * n;
+  const float* right = from + column;
+#pragma unroll 4
+  for (int k = 0; k < n; ++k, right += n)
+    for (int r = 0; r < 4; ++r) {
+      const float left = row[r][k];
+      if (!kGuarded || (left != 0 && *right != 0)) sum[r] += left * *right;
+    }
+}
+
+// One block, because it starts with one small matrix: five squarings of M; a thread sums 4 x 1 elements. powers[1] and
+// powers[2] take turns, and M^32 ends in [1].
 __global__ __launch_bounds__(kPowerThreads) void powers_kernel(const float* a, bool transposed, int n, float* powers) {
-  const int elements = n * n;
-  for (int e = static_cast<int>(threadIdx.x); e < elements; e += kPowerThreads)
-    powers[e] = transposed ? a[e % n * n + e / n] : a[e];
+  const int elements = n * n, thread = static_cast<int>(threadIdx.x);
+  for (int e = thread; e < elements; e += kPowerThreads) powers[e] = transposed ? a[e % n * n + e / n] : a[e];
+  bool finite = false;  // of this thread's elements; the first squaring is guarded in any case
   const float* from = powers;
   for (int squaring = 0; squaring < kSquarings; ++squaring) {
-    __syncthreads();
+    const bool all_finite = __syncthreads_and(finite);
     float* to = powers + (squaring % 2 == 0 ? 1 : 2) * elements;
-    for (int e = static_cast<int>(threadIdx.x); e < elements; e += kPowerThreads) {
-      const float* row = from + e / n * n;
-      const float* column = from + e % n;
-      float sum = 0;
-#pragma unroll 8
-      for (int k = 0; k < n; ++k) {
-        const float left = row[k], right = column[k * n];
-        // A nilpotent A has exact zeros that must win over an infinite power.
-        sum += left == 0 || right == 0 ? 0.0f : left * right;
+    finite = true;
+    for (int e = thread; e < (n + 3) / 4 * n; e += kPowerThreads) {
+      const int first_row = e / n * 4, column = e % n;
+      float sum[4] = {};
+      if (all_finite) square_rows<false>(from, n, first_row, column, sum);
+      else square_rows<true>(from, n, first_row, column, sum);
+      for (int r = 0; r < 4 && first_row + r < n; ++r) {
+        to[(first_row + r) * n + column] = sum[r];
+        finite = finite && isfinite(sum[r]);
       }
-      to[e] = sum;
     }
     from = to;
   }
@@ -182,29 +198,34 @@ __global__ void slice_sum_kernel(const float* partial, int64_t slices, int64_t s
   }
 }
 
-// One thread an element (i,j) of dA and a slice of chunks; neighbours read neighbours of s and the same g.
-__global__ void matrix_gradient_kernel(Time time, int n, const float* g, const float* s, const float* s0,
-                                       float* partial) {
-  const int e = static_cast<int>(blockIdx.y * blockDim.x + threadIdx.x);
-  const int i = e / n, j = e % n;
-  const bool active = e < n * n;
-  float sum = 0;
+// A thread sums four elements (i,j), (i+1,j), .. of dA over a slice of chunks; neighbours read neighbours of s and the
+// same g.
+__global__ __launch_bounds__(kGradientThreads) void matrix_gradient_kernel(Time time, int n, const float* g,
+                                                                           const float* s, const float* s0,
+                                                                           float* partial) {
+  const int e = static_cast<int>(blockIdx.y * kGradientThreads + threadIdx.x);
+  const int i = e / n * 4, j = e % n;
+  const bool active = i < n;
+  int row[4];
+  for (int r = 0; r < 4; ++r) row[r] = min(i + r, n - 1);
+  float sum[4] = {};
   for (int64_t index = blockIdx.x; index < time.chunks(); index += gridDim.x) {
     const Chunk chunk = chunk_at(time, index);
     if (!active || chunk.steps == 0) continue;
-    const float* g_step = g + chunk.row * n + i;
+    const float* g_step = g + chunk.row * n;
     const float* s_step = s + (chunk.row - 1) * n + j;  // of the step before
     const bool begins = index % time.chunks_each() == 0;
-    const float before = !begins ? *s_step : s0 != nullptr ? s0[chunk.sequence * n + j] : 0.0f;
-    if (!bit(chunk.resets, 0)) sum += *g_step * before;
+    float before = !begins ? *s_step : s0 != nullptr ? s0[chunk.sequence * n + j] : 0.0f;
 #pragma unroll 4
-    for (int t = 1; t < chunk.steps; ++t) {
+    for (int t = 0; t < chunk.steps; ++t) {
+      if (bit(chunk.resets, t)) before = 0;
+      for (int r = 0; r < 4; ++r) sum[r] += g_step[row[r]] * before;
       g_step += n;
       s_step += n;
-      sum += bit(chunk.resets, t) ? 0.0f : *g_step * *s_step;
+      before = *s_step;
     }
   }
-  if (active) partial[int64_t{blockIdx.x} * n * n + e] = sum;
+  for (int r = 0; active && r < 4 && i + r < n; ++r) partial[(int64_t{blockIdx.x} * n + i + r) * n + j] = sum[r];
 }
 
 }  // namespace
@@ -239,9 +260,9 @@ void launch_slice_sum(const float* partial, int64_t slices, int64_t stride, int6
 
 void launch_matrix_gradient(const Time& time, int n, int64_t slices, const float* g, const float* s, const float* s0,
                             float* partial) {
-  constexpr int kThreads = 256;
-  const dim3 grid(static_cast<unsigned>(slices), static_cast<unsigned>(ceil_div(int64_t{n} * n, kThreads)));
-  matrix_gradient_kernel<<<grid, kThreads, 0, cuda_stream()>>>(time, n, g, s, s0, partial);
+  const int64_t threads = ceil_div(n, 4) * n;
+  const dim3 grid(static_cast<unsigned>(slices), static_cast<unsigned>(ceil_div(threads, kGradientThreads)));
+  matrix_gradient_kernel<<<grid, kGradientThreads, 0, cuda_stream()>>>(time, n, g, s, s0, partial);
   VIGOR_CUDA_CHECK_LAUNCH("hybrid_mixer matrix gradient");
 }
 

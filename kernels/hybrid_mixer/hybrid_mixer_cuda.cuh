@@ -87,6 +87,18 @@ __device__ bool leaves_nothing(uint32_t resets) {
 }
 __device__ inline bool bit(uint32_t word, int i) { return (word >> i & 1u) != 0; }
 
+// tile [32, kStateSlice] = states state0.. of the chunk's real steps, from [B*T,n]; zeros beyond. All 128 threads.
+__device__ inline void load_states(const float* states, const Chunk& chunk, int n, int state0, float* tile) {
+  static_assert(kStateSlice == kWarpSize, "a warp reads a step");
+  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
+  const float* from = states + chunk.row * n + state0 + lane;
+#pragma unroll
+  for (int t0 = 0; t0 < kChunk; t0 += kChannelThreads / kWarpSize) {
+    const int t = t0 + static_cast<int>(threadIdx.x) / kWarpSize;
+    tile[t * kStateSlice + lane] = t < chunk.steps && state0 + lane < n ? from[t * n] : 0.0f;
+  }
+}
+
 // A power may be infinite where the state never left zero.
 __device__ inline float times_state(float power, float state) { return state == 0 ? 0.0f : power * state; }
 

@@ -191,14 +191,6 @@ TEST(HybridMixerCuda, BytesMovedAreThoseOfTheCard) {
     EXPECT_EQ(counted->global_bytes_written, activations + slices * (2 * matrix + 2 * channels));
     EXPECT_EQ(counted->bank_conflicts, 0u);
   }
-  for (const char* name : {"project_kernel", "outputs_kernel", "gradients_kernel", "powers", "state_ends",
-                           "state_scan_k", "state_carries", "channel_carries", "slice_sum", "matrix_grad"}) {
-    if (const auto counted = testing::count_kernels(name, both))
-      printf("%s: launches %lu read %lu written %lu instr/elem %.2f sectors %lu shared wf %lu conflicts %lu\n", name,
-             counted->launches, counted->global_bytes_read, counted->global_bytes_written,
-             double(counted->lane_instructions) / (B * T * d), counted->global_sectors, counted->shared_wavefronts,
-             counted->bank_conflicts);
-  }
 }
 
 TEST(HybridMixerCuda, Errors) {

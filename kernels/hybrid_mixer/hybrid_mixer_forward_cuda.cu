@@ -22,90 +22,106 @@ struct OutputArguments {
   float* h_last;
 };
 
-// tile [32, kStateSlice] = states state0.. of the chunk's real steps; beyond n zeros. All 128 threads.
-__device__ void load_states(const float* states, const Chunk& chunk, int n, int state0, float* tile) {
-  for (int e = static_cast<int>(threadIdx.x); e < kChunk * kStateSlice; e += kChannelThreads) {
-    const int t = e / kStateSlice, i = state0 + e % kStateSlice;
-    tile[e] = t < chunk.steps && i < n ? states[(chunk.row + t) * n + i] : 0.0f;
-  }
-}
-
 // A thread owns V neighbouring channels: their h, and with kProduct their rows of C in registers, used for all chunks
 // of its block. y_t = C s_t + D h_t; s_t comes from shared memory, the same address for a whole warp.
 // More than 32 states: another round adds the next 32 to y.
+template <int V>
+struct OutputTiles {
+  float4 states[kChunk * kStateSlice / 4];  // [32 steps, 32 states]
+  // Each warp turns its rows of C here: they are read as they lie, and a thread then takes a row. 33: no conflicts.
+  float rows[kChannelThreads / kWarpSize][kWarpSize][kStateSlice + 1];
+};
+
+template <int V>
+__device__ void load_rows(const float* matrix, int64_t rows, int n, int state0, OutputTiles<V>& tiles,
+                          float (&c)[V][kStateSlice]) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarpSize, warp = static_cast<int>(threadIdx.x) / kWarpSize;
+  float(&tile)[kWarpSize][kStateSlice + 1] = tiles.rows[warp];
+  const int64_t first = (int64_t{blockIdx.y} * kChannelThreads + warp * kWarpSize) * V;
+#pragma unroll
+  for (int v = 0; v < V; ++v) {
+    const float* from = matrix + (first + v) * n + state0 + lane;
+#pragma unroll 8
+    for (int row = 0; row < kWarpSize; ++row, from += V * n)
+      tile[row][lane] = first + row * V + v < rows && state0 + lane < n ? *from : 0.0f;
+    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < kStateSlice; ++i) c[v][i] = tile[lane][i];
+    __syncwarp();
+  }
+}
+
+// h of one chunk and its y, or in later rounds what the next 32 states add to y. Returns h after the last real step.
+template <class X, int V, bool kProduct>
+__device__ Pack<float, V> write_outputs(const OutputArguments<X>& p, const Chunk& chunk, int64_t channel,
+                                        bool first_round, Pack<float, V> h, const float (&c)[V][kStateSlice],
+                                        const float* states) {
+  constexpr int kGroup = 4;  // steps whose loads are in flight, as far as registers go
+  Pack<float, V> w, skip_d;
+  for (int v = 0; v < V; ++v) w.value[v] = p.w[channel + v], skip_d.value[v] = p.skip_d[channel + v];
+  const int64_t start = chunk.row * p.d + channel;
+  const X* from = (first_round ? p.x : p.y) + start;
+  X* to = p.y + start;
+  for (int t0 = 0; t0 < chunk.steps; t0 += kGroup) {
+    Pack<X, V> group[kGroup];
+#pragma unroll
+    for (int i = 0; i < kGroup; ++i, from += p.d)
+      if (t0 + i < chunk.steps) group[i] = load_pack<V>(from);
+#pragma unroll
+    for (int i = 0; i < kGroup; ++i) {
+      if (t0 + i >= chunk.steps) break;
+      if (bit(chunk.resets, t0 + i)) h = {};
+      float sum[V];
+      for (int v = 0; v < V; ++v) {
+        const float value = to_float(group[i].value[v]);
+        h.value[v] = w.value[v] * h.value[v] + (1.0f - w.value[v]) * value;
+        sum[v] = first_round ? skip_d.value[v] * h.value[v] : value;
+      }
+      if constexpr (kProduct) {
+#pragma unroll
+        for (int j = 0; j < kStateSlice; j += 4) {
+          const Pack<float, 4> s = load_pack<4>(states + (t0 + i) * kStateSlice + j);
+          for (int v = 0; v < V; ++v)
+            for (int k = 0; k < 4; ++k) sum[v] += c[v][j + k] * s.value[k];
+        }
+      }
+      Pack<X, V> y;
+      for (int v = 0; v < V; ++v) y.value[v] = from_float<X>(sum[v]);
+      store_pack<V>(to, y);
+      to += p.d;
+    }
+  }
+  return h;
+}
+
 template <class X, int V, bool kProduct>
 __global__ __launch_bounds__(kChannelThreads) void outputs_kernel(OutputArguments<X> p) {
-  constexpr int kGroup = kLoadGroup / V;  // loads in flight, as far as registers go
-  __shared__ float4 tile_storage[kChunk * kStateSlice / 4];
-  float* tile = reinterpret_cast<float*>(tile_storage);
+  __shared__ OutputTiles<V> tiles;
+  float* states = reinterpret_cast<float*>(tiles.states);
   const int64_t channel = (int64_t{blockIdx.y} * kChannelThreads + threadIdx.x) * V;
   const bool active = channel < p.d;
-  float w[V], skip_d[V];
-  for (int v = 0; v < V; ++v) {
-    w[v] = active ? p.w[channel + v] : 0;
-    skip_d[v] = active ? p.skip_d[channel + v] : 0;
-  }
-  const int rounds = kProduct ? (p.n + kStateSlice - 1) / kStateSlice : 1;
-  for (int round = 0; round < rounds; ++round) {
-    const bool first_round = round == 0;
-    const int state0 = round * kStateSlice;
-    float c[V][kStateSlice] = {};
-    if constexpr (kProduct) {
-#pragma unroll
-      for (int v = 0; v < V; ++v)
-#pragma unroll
-        for (int i = 0; i < kStateSlice; ++i)
-          if (active && state0 + i < p.n) c[v][i] = p.c[(channel + v) * p.n + state0 + i];
-    }
+  for (int state0 = 0; state0 < (kProduct ? p.n : 1); state0 += kStateSlice) {
+    float c[V][kStateSlice];
+    if constexpr (kProduct) load_rows(p.c, p.d, p.n, state0, tiles, c);
     for (int64_t index = blockIdx.x; index < p.time.chunks(); index += gridDim.x) {
       const Chunk chunk = chunk_at(p.time, index);
       if constexpr (kProduct) {
         __syncthreads();
-        load_states(p.s, chunk, p.n, state0, tile);
+        load_states(p.s, chunk, p.n, state0, states);
         __syncthreads();
       }
       if (!active) continue;
-      float h[V];
-      for (int v = 0; v < V; ++v) h[v] = p.h_chunks[index * p.d + channel + v];
-      for (int t0 = 0; t0 < chunk.steps; t0 += kGroup) {
-        Pack<X, V> group[kGroup];
-        const X* from = first_round ? p.x : p.y;
-#pragma unroll
-        for (int i = 0; i < kGroup; ++i)
-          if (t0 + i < chunk.steps) group[i] = load_pack<V>(from + (chunk.row + t0 + i) * p.d + channel);
-#pragma unroll
-        for (int i = 0; i < kGroup; ++i) {
-          const int t = t0 + i;
-          if (t >= chunk.steps) break;
-          const bool reset = bit(chunk.resets, t);
-          float sum[V];
-          for (int v = 0; v < V; ++v) {
-            const float value = to_float(group[i].value[v]);
-            h[v] = w[v] * (reset ? 0.0f : h[v]) + (1.0f - w[v]) * value;
-            sum[v] = first_round ? skip_d[v] * h[v] : value;
-          }
-          if constexpr (kProduct) {
-#pragma unroll
-            for (int j = 0; j < kStateSlice; j += 4) {
-              const Pack<float, 4> s = load_pack<4>(tile + t * kStateSlice + j);
-              for (int v = 0; v < V; ++v)
-                for (int k = 0; k < 4; ++k) sum[v] += c[v][j + k] * s.value[k];
-            }
-          }
-          Pack<X, V> y;
-          for (int v = 0; v < V; ++v) y.value[v] = from_float<X>(sum[v]);
-          store_pack<V>(p.y + (chunk.row + t) * p.d + channel, y);
-        }
-      }
-      if (!first_round) continue;
-      Pack<X, V> zeros;
-      for (int v = 0; v < V; ++v) zeros.value[v] = from_float<X>(0);
-      for (int t = chunk.steps; t < chunk.rows; ++t) store_pack<V>(p.y + (chunk.row + t) * p.d + channel, zeros);
+      Pack<float, V> h;
+      for (int v = 0; v < V; ++v) h.value[v] = p.h_chunks[index * p.d + channel + v];
+      h = write_outputs<X, V, kProduct>(p, chunk, channel, state0 == 0, h, c, states);
+      if (state0 > 0) continue;
+      for (int t = chunk.steps; t < chunk.rows; ++t) store_pack<V>(p.y + (chunk.row + t) * p.d + channel, Pack<X, V>{});
       const int64_t last = chunk.sequence * p.d + channel;  // in [B,d]
-      if (chunk.ends)
-        for (int v = 0; v < V; ++v) p.h_last[last + v] = h[v];
-      if (p.time.length(chunk.sequence) == 0 && index % p.time.chunks_each() == 0)
-        for (int v = 0; v < V; ++v) p.h_last[last + v] = p.h0 != nullptr ? p.h0[last + v] : 0.0f;
+      const bool empty = p.time.length(chunk.sequence) == 0 && index % p.time.chunks_each() == 0;
+      for (int v = 0; v < V; ++v) {
+        if (chunk.ends) p.h_last[last + v] = h.value[v];
+        if (empty) p.h_last[last + v] = p.h0 != nullptr ? p.h0[last + v] : 0.0f;
+      }
     }
   }
 }

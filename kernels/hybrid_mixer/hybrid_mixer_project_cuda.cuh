@@ -20,33 +20,55 @@ struct ProjectArguments {
 };
 
 // A thread owns a channel and goes through the rows of the chunk: h = w h + (1-w) x, or q = w q + D dy. With kProduct
-// the values also go to shared memory, tile [32, kStride]: padding and channels beyond d as zeros.
+// the values also go to a column of shared memory [32, kStride]: padding and channels beyond d as zeros.
 template <class X, bool kReverse, bool kProduct, int kStride>
 __device__ void scan_channel(const ProjectArguments<X>& p, const Chunk& chunk, int64_t c, bool writes, float* column) {
   const bool active = c < p.d;
   const float w = active ? p.w[c] : 0.0f;
   const float gain = !active ? 0.0f : kReverse ? p.skip_d[c] : 1.0f - w;
+  const bool joins = kReverse && active && chunk.ends && p.dh_last != nullptr;
+  const float dh_last = joins ? p.dh_last[chunk.sequence * p.d + c] : 0.0f;  // at the last real step
   const uint32_t broken = broken_links<kReverse>(chunk.resets);
+  const int steps = active ? chunk.steps : 0;
+  int64_t at = (chunk.row + step_of_row<kReverse>(0)) * p.d + c;
   float carried = 0;
   for (int row0 = 0; row0 < kChunk; row0 += kLoadGroup) {
     float value[kLoadGroup];
 #pragma unroll
-    for (int i = 0; i < kLoadGroup; ++i) {
-      const int t = step_of_row<kReverse>(row0 + i);
-      value[i] = active && t < chunk.steps ? to_float(p.in[(chunk.row + t) * p.d + c]) : 0.0f;
-    }
+    for (int i = 0; i < kLoadGroup; ++i, at += kReverse ? -p.d : p.d)
+      value[i] = step_of_row<kReverse>(row0 + i) < steps ? to_float(p.in[at]) : 0.0f;
 #pragma unroll
     for (int i = 0; i < kLoadGroup; ++i) {
       const int t = step_of_row<kReverse>(row0 + i);
       if constexpr (kProduct) column[t * kStride] = value[i];
       if (bit(broken, row0 + i)) carried = 0;
       carried = w * carried + gain * value[i];
-      if (kReverse && active && p.dh_last != nullptr && chunk.ends && t == chunk.steps - 1)
-        carried += p.dh_last[chunk.sequence * p.d + c];
+      if (kReverse && t == chunk.steps - 1) carried += dh_last;
     }
   }
   if (active && writes)
     p.chunks[int64_t{blockIdx.x} * p.d + c] = leaves_nothing<kReverse>(chunk.resets) ? 0.0f : carried;
+}
+
+// tile [32 states, kStride] = the matrix for 32 states and 128 channels from c0; zeros beyond. B is read along its
+// channels and C along its states, so that neighbouring threads read neighbouring elements.
+template <bool kReverse, int kStride>
+__device__ void load_matrix(const float* matrix, int64_t d, int n, int64_t c0, int state0, float* tile) {
+  const int thread = static_cast<int>(threadIdx.x);
+  if constexpr (!kReverse) {
+    const float* from = matrix + state0 * d + c0 + thread;
+    const int states = c0 + thread < d ? n - state0 : 0;
+#pragma unroll 8
+    for (int i = 0; i < kStateSlice; ++i, from += d) tile[i * kStride + thread] = i < states ? *from : 0.0f;
+  } else {
+    const int state = thread % kStateSlice, row = thread / kStateSlice;  // a warp reads a row of C
+    const float* from = matrix + (c0 + row) * n + state0 + state;
+    const int64_t channels = state0 + state < n ? d - c0 : 0;
+#pragma unroll 8
+    for (int c = row; c < kChannelThreads;
+         c += kChannelThreads / kStateSlice, from += kChannelThreads / kStateSlice * n)
+      tile[state * kStride + c] = c < channels ? *from : 0.0f;
+  }
 }
 
 // Block (chunk, split of the channels, slice of 32 states), 128 threads. Per 128 channels: the tile [32 steps, 128] and
@@ -67,15 +89,7 @@ __global__ __launch_bounds__(kChannelThreads) void project_kernel(ProjectArgumen
   const int64_t begin = blockIdx.y * p.part, end = begin + p.part < p.d ? begin + p.part : p.d;
   for (int64_t c0 = begin; c0 < end; c0 += kChannelThreads) {
     scan_channel<X, kReverse, true, kStride>(p, chunk, c0 + thread, blockIdx.z == 0, values + thread);
-#pragma unroll 8
-    for (int i = 0; i < kStateSlice; ++i) {
-      // B is read along its channels and C along its states: neighbouring threads, neighbouring elements.
-      const int e = i * kChannelThreads + thread;
-      const int state = kReverse ? e % kStateSlice : i, channel = kReverse ? e / kStateSlice : thread;
-      const int64_t s = state0 + state, c = c0 + channel;
-      const bool inside = s < p.n && c < p.d;
-      weights[state * kStride + channel] = inside ? p.matrix[kReverse ? c * p.n + s : s * p.d + c] : 0.0f;
-    }
+    load_matrix<kReverse, kStride>(p.matrix, p.d, p.n, c0, state0, weights);
     __syncthreads();
     const int width = static_cast<int>(end - c0 < kChannelThreads ? end - c0 : kChannelThreads);
     for (int c = 0; c < width; c += 4) {
