@@ -94,23 +94,37 @@ struct RowTeam {
   }
 };
 
-// sums [C] = what the teams of this block have added up for each column, in the order of the teams.
+// sums [C], at a multiple of 16 bytes = what the teams of this block have added up for each column, in the order of the
+// teams.
 template <RowOwner kOwner, class T>
 __device__ void store_block_sums(float* sums, const RowValues<T>& values, int columns) {
+  constexpr int N = kPackElements<float>;
   const RowTeam<kOwner> team;
-  if constexpr (kOwner == RowOwner::block) {
+  // f(pack of four sums, column)
+  const auto for_each_four = [&](auto&& f) {
     team.template for_each_pack<T>(columns, [&](int p, int column) {
 #pragma unroll
-      for (int j = 0; j < kPackElements<T>; ++j) sums[column + j] = values[p][j];
+      for (int i = 0; i < kPackElements<T>; i += N) {
+        Pack<float, N> four;
+#pragma unroll
+        for (int j = 0; j < N; ++j) four.value[j] = values[p][i + j];
+        f(four, column + i);
+      }
     });
+  };
+  if constexpr (kOwner == RowOwner::block) {
+    for_each_four([&](const Pack<float, N>& four, int column) { store_pack<N>(sums + column, four); });
   } else {
-    __shared__ float added[kWarpRowColumns];
+    __shared__ alignas(kPackBytes) float added[kWarpRowColumns];
     for (int turn = 0; turn < team.count_in_block(); ++turn) {
       if (turn == team.index_in_block())
-        team.template for_each_pack<T>(columns, [&](int p, int column) {
+        for_each_four([&](Pack<float, N>& four, int column) {
+          if (turn > 0) {
+            const Pack<float, N> before = load_pack<N>(added + column);
 #pragma unroll
-          for (int j = 0; j < kPackElements<T>; ++j)
-            added[column + j] = turn == 0 ? values[p][j] : added[column + j] + values[p][j];
+            for (int j = 0; j < N; ++j) four.value[j] = before.value[j] + four.value[j];
+          }
+          store_pack<N>(added + column, four);
         });
       __syncthreads();
     }

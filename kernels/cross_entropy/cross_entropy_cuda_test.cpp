@@ -1,6 +1,7 @@
 #include "kernels/cross_entropy/cross_entropy.h"
 
 #include "tests/support/cuda_testing.h"
+#include "tests/support/emulator_counters.h"
 
 namespace vigor {
 namespace {
@@ -15,7 +16,7 @@ void expect_agreement(const Shape& sizes, double offset = 0) {
   const Tensor logits = random(sizes, Dtype::f64, 1, offset - 8, offset + 8);
   const Tensor targets = random_ids({sizes[0]}, sizes[1], Dtype::i64);
   expect_cuda_close_to_f64(run, {logits, targets}, {Dtype::f32}, 2e-6, 1e-5);
-  expect_cuda_close_to_f64(run, {logits, targets}, {Dtype::bf16}, 2e-6, 5e-3);
+  expect_cuda_close_to_f64(run, {logits, targets}, {Dtype::bf16}, 2e-6, 8e-3);  // rounded twice
 }
 
 TEST(CrossEntropyCuda, AgreesWithTheDefinition) {
@@ -71,6 +72,18 @@ TEST(CrossEntropyCuda, TargetsMustBeOnTheDevice) {
         cross_entropy(zeros({2, 5}, Dtype::f32, kCuda), zeros({2}, Dtype::i32));
       },
       {"cross_entropy: targets must be [N]=[2] i32 or i64 on cuda:0", "[2] i32"});
+}
+
+TEST(CrossEntropyCuda, MovesWhatTheCardSays) {
+  for (const auto& [V, reads] : {std::pair<int64_t, double>{8000, 1}, {30'000, 2}}) {
+    const double row = 4.0 * static_cast<double>(V);
+    const Tensor logits = set_requires_grad(on_cuda(random({2, V}))), targets = zeros({2}, Dtype::i64, kCuda);
+    Tensor loss;
+    expect_bytes_moved("cross_entropy_rows", 2 * reads * row, 2 * row, [&] { loss = cross_entropy(logits, targets); });
+    // dloss is 1: nothing but the reading of that.
+    const auto counters = count_kernels("scaled_gradient", [&] { backward(loss); });
+    EXPECT_EQ(counters ? counters->global_bytes_written : 0, 0u);
+  }
 }
 
 }  // namespace

@@ -27,19 +27,22 @@ __global__ void __launch_bounds__(kForwardThreads) forward_kernel(Forward<T> p) 
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
   for (int64_t row = global_thread() / kWarpSize; row < p.rows; row += global_threads() / kWarpSize) {
     const int64_t id = p.ids[row], position = p.positions != nullptr ? p.position_ids[row] : 0;
-    const bool valid = is_row(id, p.vocabulary) && (p.positions == nullptr || is_row(position, p.max_positions));
+    T* y = p.y + row * p.columns;
+    if (!is_row(id, p.vocabulary) || (p.positions != nullptr && !is_row(position, p.max_positions))) {
+      // Cannot be thrown from here: the loss will show it.
+      for (int64_t c = lane; c < p.columns; c += kWarpSize) y[c] = from_float<T>(NAN);
+      continue;
+    }
+    const T* token = p.weight + id * p.columns;
+    const T* place = p.positions != nullptr ? p.positions + position * p.columns : nullptr;
+#pragma unroll 1  // unrolled, some stores of packs fall apart into elements
     for (int64_t c = int64_t{lane} * N; c < p.columns; c += kWarpSize * N) {
-      Pack<T, N> y;
-      if (!valid) {  // cannot be thrown from here: the loss will show it
-        for (int j = 0; j < N; ++j) y.value[j] = from_float<T>(NAN);
-      } else {
-        y = load_pack<N>(p.weight + id * p.columns + c);
-        if (p.positions != nullptr) {
-          const Pack<T, N> place = load_pack<N>(p.positions + position * p.columns + c);
-          for (int j = 0; j < N; ++j) y.value[j] = from_float<T>(to_float(y.value[j]) + to_float(place.value[j]));
-        }
+      Pack<T, N> sum = load_pack<N>(token + c);
+      if (place != nullptr) {
+        const Pack<T, N> other = load_pack<N>(place + c);
+        for (int j = 0; j < N; ++j) sum.value[j] = from_float<T>(to_float(sum.value[j]) + to_float(other.value[j]));
       }
-      store_pack<N>(p.y + row * p.columns + c, y);
+      store_pack<N>(y + c, sum);
     }
   }
 }

@@ -1,6 +1,7 @@
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/embedding/embedding.h"
 #include "tests/support/cuda_testing.h"
+#include "tests/support/emulator_counters.h"
 
 namespace vigor {
 namespace {
@@ -85,6 +86,27 @@ TEST(EmbeddingCuda, Errors) {
   expect_error([&] { embedding_with_positions(ids, weight, weight, zeros({2}, Dtype::i32)); },
                {"offsets must be [B]=[2] i32 on the device of ids"});
   expect_error([&] { embedding(ids, zeros({10, 4})); }, {"embedding: weight", "on the device of ids"});
+}
+
+TEST(EmbeddingCuda, MovesWhatTheCardSays) {
+  const int64_t N = 48, C = 512;
+  std::vector<int64_t> ids;
+  for (int64_t i = 0; i < N; ++i) ids.push_back(i % 12);
+  const Tensor tokens = on_cuda(from_values(ids, {N}));
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+    const double row = static_cast<double>(size_of(dtype)) * C;
+    const Tensor weight = set_requires_grad(on_cuda(random({20, C}, dtype))), dy = on_cuda(random({N, C}, dtype));
+    expect_bytes_moved("forward_kernel", N * row, N * row, [&] { embedding(tokens, weight); });
+    const Tensor y = embedding(tokens, weight);
+    // The blocks of a token (two for f32) look through the ids before it, and where it is the first with its id also
+    // at those behind.
+    const double looked_up = row / 1024 * 8 * (N * (N - 1) / 2 + 12 * (N - 6));
+    const double read = static_cast<double>(N + 12) * row + looked_up, written = 12 * row;
+    const auto counters = count_kernels("backward_kernel", [&] { backward(std::span(&y, 1), std::span(&dy, 1)); });
+    if (!counters) continue;
+    EXPECT_NEAR(static_cast<double>(counters->global_bytes_read), read, 0.02 * read);
+    EXPECT_NEAR(static_cast<double>(counters->global_bytes_written), written, 0.02 * written);
+  }
 }
 
 }  // namespace

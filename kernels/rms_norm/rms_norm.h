@@ -16,9 +16,9 @@
 //
 // CUDA     f32 and bf16. A warp owns a row of up to 512 elements and a block a wider one, up to 8192, and holds it in
 //          registers. Forward moves the least, x in and y out and 4 bytes a row; backward x and dy in and dx out, 4
-//          bytes a row, and the sums of up to 256 blocks of rows, 4 C bytes each, out and in. Shared memory: up to
-//          2 KB. Rows that are wider, or no whole number of 16-byte packs, are read twice forward and three times
-//          backward.
+//          bytes a row, and the sums of up to 256 blocks of rows, 4 C bytes each, out and in. The weight is read once a
+//          row, from the caches. Shared memory: up to 2 KB. Rows that are wider, or no whole number of 16-byte packs,
+//          are read twice forward and three times backward.
 #include "tensor/tensor.h"
 
 namespace vigor {

@@ -1,6 +1,7 @@
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "tests/support/cuda_testing.h"
+#include "tests/support/emulator_counters.h"
 
 namespace vigor {
 namespace {
@@ -63,6 +64,22 @@ TEST(RmsNormCuda, NoRows) {
 TEST(RmsNormCuda, F64IsRefused) {
   const Tensor x = zeros({2, 8}, Dtype::f64, kCuda), weight = zeros({8}, Dtype::f64, kCuda);
   expect_error([&] { rms_norm(x, weight); }, {"rms_norm: CUDA kernels compute in f32 and bf16", "f64"});
+}
+
+TEST(RmsNormCuda, MovesWhatTheCardSays) {
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+    const int64_t R = 64, C = 512;
+    const double rows = static_cast<double>(size_of(dtype)) * R * C;
+    const double parameters = rows;  // read once a row, from the caches
+    const Tensor x = set_requires_grad(on_cuda(random({R, C}, dtype))), dy = on_cuda(random({R, C}, dtype));
+    const Tensor weight = set_requires_grad(full({C}, 1, dtype, kCuda));
+    const auto forward = [&] { return rms_norm(x, weight); };
+    expect_bytes_moved("forward_in_registers", rows + parameters, rows + 4 * R, forward);
+    const Tensor y = forward();
+    const double sums = 4.0 * C * 8;  // of eight blocks of rows
+    expect_bytes_moved("backward_in_registers", 2 * rows + parameters, rows + sums,
+                       [&] { backward(std::span(&y, 1), std::span(&dy, 1)); });
+  }
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "kernels/kernel_version.h"
 #include "tests/support/cuda_testing.h"
+#include "tests/support/emulator_counters.h"
 
 namespace vigor {
 namespace {
@@ -70,6 +71,18 @@ TEST(SoftmaxCuda, NothingAndF64) {
         softmax(zeros({2, 8}, Dtype::f64, kCuda));
       },
       {"softmax: CUDA kernels compute in f32 and bf16", "f64"});
+}
+
+TEST(SoftmaxCuda, MovesWhatTheCardSays) {
+  for (const int64_t n : {512, 1024}) {
+    const double rows = 2.0 * 16 * static_cast<double>(n);
+    const Tensor x = set_requires_grad(on_cuda(random({16, n}, Dtype::bf16))),
+                 dy = on_cuda(random({16, n}, Dtype::bf16));
+    const auto forward = [&] { return softmax(x); };
+    expect_bytes_moved("forward_v4", rows, rows, forward);
+    const Tensor y = forward();
+    expect_bytes_moved("backward_v4", 2 * rows, rows, [&] { backward(std::span(&y, 1), std::span(&dy, 1)); });
+  }
 }
 
 }  // namespace
