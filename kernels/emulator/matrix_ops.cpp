@@ -40,9 +40,9 @@ struct Places {
 template <auto table, uint32_t kCount, uint32_t kColumns>
 constexpr Places<table, kCount, kColumns> kPlaces;
 
-// The matrix that a fragment of kCount elements a lane makes; 16-bit elements share registers.
+// The row-major matrix that a fragment of kCount elements a lane makes; 16-bit elements share registers.
 template <class T, uint32_t kCount, uint32_t kColumns, auto table>
-VIGOR_INLINE void gather(Warp& warp, const Operand* fragment, float (*matrix)[kColumns]) {
+VIGOR_INLINE void gather(Warp& warp, const Operand* fragment, float* matrix) {
   alignas(64) float elements[kCount * kWarpSize];
   if constexpr (sizeof(T) == 2) {
     for (uint32_t i = 0; i < kCount; i += 2) {
@@ -60,14 +60,14 @@ VIGOR_INLINE void gather(Warp& warp, const Operand* fragment, float (*matrix)[kC
       }
     }
   }
-  for (uint32_t i = 0; i < kCount * kWarpSize; ++i) matrix[0][kPlaces<table, kCount, kColumns>.at[i]] = elements[i];
+  for (uint32_t i = 0; i < kCount * kWarpSize; ++i) matrix[kPlaces<table, kCount, kColumns>.at[i]] = elements[i];
 }
 
 // The other way round, rounded to T.
 template <class T, uint32_t kCount, uint32_t kColumns, auto table>
-VIGOR_INLINE void scatter(Warp& warp, const Operand* fragment, const float (*matrix)[kColumns]) {
+VIGOR_INLINE void scatter(Warp& warp, const Operand* fragment, const float* matrix) {
   alignas(64) float elements[kCount * kWarpSize];
-  for (uint32_t i = 0; i < kCount * kWarpSize; ++i) elements[i] = matrix[0][kPlaces<table, kCount, kColumns>.at[i]];
+  for (uint32_t i = 0; i < kCount * kWarpSize; ++i) elements[i] = matrix[kPlaces<table, kCount, kColumns>.at[i]];
   if constexpr (sizeof(T) == 2) {
     for (uint32_t i = 0; i < kCount; i += 2) {
       uint32_t* words = plane_of<uint32_t>(warp, fragment[i / 2]);
@@ -115,11 +115,11 @@ void mma(Warp& warp, const Instruction& instruction, uint32_t lanes) {
   const Operand* b = a + kA / kElementsPerRegister;
   const Operand* c = b + kB / kElementsPerRegister;
   alignas(64) float a_matrix[16][kK], b_matrix[kK][8], d_matrix[16][8];
-  gather<In, kA, kK, a_table>(warp, a, a_matrix);
-  gather<In, kB, 8, b_table>(warp, b, b_matrix);
-  gather<Sum, 4, 8, mma_c>(warp, c, d_matrix);
+  gather<In, kA, kK, a_table>(warp, a, *a_matrix);
+  gather<In, kB, 8, b_table>(warp, b, *b_matrix);
+  gather<Sum, 4, 8, mma_c>(warp, c, *d_matrix);
   multiply<16, 8, kK>(d_matrix, a_matrix, b_matrix);
-  scatter<Sum, 4, 8, mma_c>(warp, d, d_matrix);
+  scatter<Sum, 4, 8, mma_c>(warp, d, *d_matrix);
 }
 
 // ldmatrix.x{1,2,4}: kCount registers, then the address of a row.
@@ -222,11 +222,11 @@ void wmma_multiply(Warp& warp, const Instruction& instruction, uint32_t lanes) {
   const Operand* b = a + kASlots / 2;
   const Operand* c = b + kBSlots / 2;
   alignas(64) float a_matrix[kM][kK], b_matrix[kK][kN], d_matrix[kM][kN];
-  gather<In, kM * kK / kWarpSize, kK, wmma_table<kM, kK>>(warp, a, a_matrix);
-  gather<In, kK * kN / kWarpSize, kN, wmma_table<kK, kN>>(warp, b, b_matrix);
-  gather<C, kSums, kN, wmma_table<kM, kN>>(warp, c, d_matrix);
+  gather<In, kM * kK / kWarpSize, kK, wmma_table<kM, kK>>(warp, a, *a_matrix);
+  gather<In, kK * kN / kWarpSize, kN, wmma_table<kK, kN>>(warp, b, *b_matrix);
+  gather<C, kSums, kN, wmma_table<kM, kN>>(warp, c, *d_matrix);
   multiply<kM, kN, kK>(d_matrix, a_matrix, b_matrix);
-  scatter<D, kSums, kN, wmma_table<kM, kN>>(warp, d, d_matrix);
+  scatter<D, kSums, kN, wmma_table<kM, kN>>(warp, d, *d_matrix);
 }
 
 #define VIGOR_MMA(shape, types, letters, ...) \
