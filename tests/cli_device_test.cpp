@@ -120,11 +120,13 @@ TEST_F(EmulatedDevice, GeneratesAndEvaluatesLikeTheCpu) {
   EXPECT_NEAR(loss(0), loss(1), 1e-5 * loss(0));
 }
 
-TEST_F(EmulatedDevice, EmulateNamesWhatAProgramLacks) {
-  const ProgramResult result = run_program({"emulate", "/bin/ls"});
-  EXPECT_EQ(result.status, 1);
-  EXPECT_NE(result.err.find("-cudart shared"), std::string::npos) << result.err;
+TEST_F(EmulatedDevice, EmulateRunsProgramsAndRefusesOtherFiles) {
+  const ProgramResult result = run_program({"emulate", "/bin/echo", "--check", "hello"});
+  EXPECT_EQ(result.status, 0);
+  EXPECT_EQ(result.out, "--check hello\n");  // what follows the program is the program's
+  EXPECT_NE(result.err.find("no device code"), std::string::npos) << result.err;
   expect_failure({"emulate", "/nowhere/program"}, 1, {"/nowhere/program", "is not a file"});
+  expect_failure({"emulate", write("text", "not a program")}, 1, {"ELF"});
 }
 
 }  // namespace
