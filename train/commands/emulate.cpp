@@ -54,6 +54,7 @@ void require_runnable([[maybe_unused]] const fs::path& program, [[maybe_unused]]
 int run_emulate(const EmulateCall& call) {
   if (!kCudaBuild)
     throw std::runtime_error("emulate: this build has no emulated device; build with the CUDA toolkit (VIGOR_CUDA=on)");
+  if (call.command.empty()) throw UsageError("emulate: name a program, as in vigor emulate ./prog");
   const fs::path program = find_program(call.command.front());
   if (!fs::is_regular_file(program))
     throw std::runtime_error(fmt::format("emulate: {} is not a file", program.string()));
@@ -87,17 +88,17 @@ void add_emulate_command(CLI::App& app, CommandRun& run) {
   command->add_flag("--stats", call->wants_stats, "counters of each kernel and source line, on standard error")
       ->group("Counters");
   command->add_option("--stats-file", call->stats, "the same into a file")->type_name("FILE")->group("Counters");
-  command->add_option("PROGRAM", call->command, "the program and its arguments")->required()->group("Program");
-  command->prefix_command();
+  command
+      ->prefix_command();  // the first word that is not one of these options is the program; the rest is the program's
   command->footer(
+      "vigor emulate [OPTIONS] PROGRAM [ITS ARGUMENTS]\n"
       "The program must link the shared CUDA runtime and hold uncompressed PTX:\n"
       "  nvcc -cudart shared -gencode arch=compute_80,code=compute_80 --no-compress -lineinfo -o prog prog.cu\n"
       "Examples:\n"
       "  vigor emulate ./prog\n"
       "  vigor emulate --stats --warp-order 7 ./prog its-argument");
   command->callback([command, call, &run] {
-    const std::vector<std::string> rest = command->remaining();
-    call->command.insert(call->command.end(), rest.begin(), rest.end());
+    call->command = command->remaining();
     call->wants_stats = call->wants_stats || !call->stats.empty();
     run = [call] { return run_emulate(*call); };
   });
