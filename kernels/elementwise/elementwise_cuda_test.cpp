@@ -117,6 +117,13 @@ TEST(ElementwiseCuda, BytesMoved) {
     expect_bytes_moved("map_kernel", n, n, [&] { silu(x); });
     expect_bytes_moved("map_kernel", 2 * n, n, [&] { mul(x, x); });
     expect_bytes_moved("map_kernel", 2 * n, n, [&] { add(x, bias); });
+    // Gradients read what their formula names: dy alone, or dy and one input.
+    const Tensor leaf = set_requires_grad(detach(x));
+    const auto gradient_of = [&](const Tensor& y) { backward(std::span(&y, 1), std::span(&x, 1)); };
+    const Tensor negated = neg(leaf), scaled = mul(leaf, x);
+    expect_bytes_moved("map_kernel", n, n, [&] { gradient_of(negated); });
+    zero_grad(leaf);
+    expect_bytes_moved("map_kernel", 2 * n, n, [&] { gradient_of(scaled); });
   }
 }
 
