@@ -1,7 +1,5 @@
 #include "kernels/hybrid_mixer/hybrid_mixer.h"
 
-#include <algorithm>
-
 #include "autograd/node.h"
 #include "kernels/arguments.h"
 #include "kernels/hybrid_mixer/hybrid_mixer_kernels.h"
@@ -173,12 +171,6 @@ void check_inputs(const Tensor& x, const Tensor& w_mix, const Tensor& ssm_a, con
 }
 
 }  // namespace
-
-int64_t hybrid_mixer_splits(int64_t chunks, int64_t d) {
-  constexpr int64_t kBlocks = 128;     // enough blocks for most GPUs
-  constexpr int64_t kNarrowest = 128;  // channels: one pass of a block
-  return std::clamp(kBlocks / chunks, int64_t{1}, (d + kNarrowest - 1) / kNarrowest);
-}
 
 HybridMixerResult hybrid_mixer(const Tensor& x, const Tensor& w_mix, const Tensor& ssm_a, const Tensor& ssm_b,
                                const Tensor& ssm_c, const Tensor& skip_d, const HybridMixerOptions& options) {

@@ -27,7 +27,26 @@
 // are sequential. w_mix and A are raw: nothing divides by them, takes their logarithm or raises them to a power.
 //
 // computed   sums and states in f32, for f64 in f64; T = 1 is the decode step
-// saved      s [B,T,n], 4 B T n bytes (f64: 8), and the inputs. h is recomputed: [B,T,d] would be d/n times as large
+// saved      s [B,T,n], 4 B T n bytes (f64: 8), and the inputs. h is recomputed: [B,T,d] would be d/n times as large.
+//            CUDA also saves h before each chunk of 32 steps, 4 B K d bytes with K = ceil(T/32)
+//
+// CUDA (f32, bf16; n up to 256): both recurrences are parallel in time. (1) Every chunk of 32 steps is scanned from a
+// state of zero, all at once; (2) carries go from chunk to chunk, multiplied by w^32 and A^32 (five squarings each);
+// (3) every chunk is scanned again from the state before it. h has a thread a channel and chunk; s a thread a state and
+// chunk, with its row of A in registers. Backward is the same against time with A^T. Powers end at the 32nd: finite as
+// long as no state could grow by 38 decimal digits within one chunk, and never multiplied with a state of exactly zero.
+//   version 1  one thread a channel and one block a sequence walk all T steps; each product is its own naive kernel
+//           2  chunks, as above; products as in version 1
+//           3  products ride on the scans: X B^T on (1), + S C^T on (3), and backward dB, dC and B^T g too; T = 1 is
+//              one launch. The default
+//   bytes of version 3 (e = bytes of an element of x; "pass" = e B T d):
+//     forward   3 passes, minimum 2; B and C once a chunk from the L2 cache, 8 n d; s about six times, 4 B T n each
+//     backward  4 passes, minimum 3 (dy twice: dx_t needs g_t, and g_t all later dy); and partial sums of dB, dC,
+//               dw_mix and dD, 4 (2 n + 2) d written and read for each of min(B K, 64) slices of chunks
+//   work space  forward 4 (p B T n + B K n + 3 n n), p parts of the channels if p > 1, else 0; backward as much, and
+//               4 (B T n + B K d + slices ((2 n + 2) d + n n)) bytes. Shared memory 34 KB, 21 KB, 40 KB a block
+//   Results do not depend on the GPU: the order of every sum follows from the sizes alone. Lengths are not checked
+//   (that would wait for the GPU): those outside 0 .. T count as the nearest.
 #include "tensor/tensor.h"
 
 namespace vigor {

@@ -6,8 +6,8 @@
 //   2. carries   state behind = (w^32 or A^32) state before + what the chunk adds, from chunk to chunk
 //   3. each chunk again, from the state before it      -> every step
 //
-// Powers stay within one chunk: they overflow only where w or A would make the states of 38 zeros' growth within 32
-// steps, and a state of exactly zero is never multiplied by one. w^k and A^k are products, so w = 0 and w < 0 are fine.
+// Powers end at the 32nd, so they overflow only where a state could grow by 38 decimal digits within one chunk, and a
+// state of exactly zero is never multiplied by one. They are plain products, so w = 0 and w < 0 are fine.
 //
 // The backward recurrences are the forward ones against time, with A in place of A^T; kReverse tells them apart.
 #include "kernels/hybrid_mixer/hybrid_mixer_kernels.h"

@@ -160,7 +160,7 @@ TEST(HybridMixerCuda, LengthsOutsideAreTakenAsTheNearest) {
   expect_equal(with({-3, 99}), with({0, 5}));
 }
 
-// The bytes of the card. d = 384: three blocks of channels in one pass, two in the other.
+// The bytes of the card, to the byte. d = 384: three blocks of channels in one pass, two in another.
 TEST(HybridMixerCuda, BytesMovedAreThoseOfTheCard) {
   constexpr uint64_t B = 2, T = 64, d = 384, n = 32, chunks = 4, slices = 4, splits = 3;
   const Case c = make_case(B, T, d, n, Dtype::f32);

@@ -1,4 +1,6 @@
 #pragma once
+#include <algorithm>
+
 #include "kernels/gradient_view.h"
 #include "tensor/view.h"
 
@@ -44,7 +46,11 @@ inline int64_t hybrid_mixer_chunks(int64_t T) { return (T + kHybridChunk - 1) / 
 
 // X B^T (and dY C) may be summed over several parts of the channels side by side: with few chunks they alone would not
 // occupy a GPU. The number depends on the sizes only, so that results do not depend on the GPU.
-int64_t hybrid_mixer_splits(int64_t chunks, int64_t d);
+inline int64_t hybrid_mixer_splits(int64_t chunks, int64_t d) {
+  constexpr int64_t kBlocks = 128;     // enough blocks for most GPUs
+  constexpr int64_t kNarrowest = 128;  // channels: one pass of a block
+  return std::clamp(kBlocks / chunks, int64_t{1}, (d + kNarrowest - 1) / kNarrowest);
+}
 // Partial sums over the chunks for the gradients of parameters; also a function of the sizes.
 inline int64_t hybrid_mixer_slices(int64_t chunks) { return chunks < 64 ? chunks : 64; }
 

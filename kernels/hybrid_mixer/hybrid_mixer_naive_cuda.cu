@@ -1,6 +1,7 @@
 // Version 1: the equations one thread at a time. Both scans walk all T steps in order, with B d threads for h and B
 // blocks for s, so a GPU is nearly idle during them; each product is one thread an element, which asks the cache for
-// every operand again (2 n + 2 d loads of a channel's step instead of one). Memory itself sees x four times, y three.
+// both operands of every multiply-add again. Of passes over [B,T,d], memory sees 5 forward (x twice, y written twice
+// and read once) and 9 backward (dy four times, x twice, dx written twice and read once).
 #include "kernels/hybrid_mixer/hybrid_mixer_cuda.cuh"
 
 namespace vigor::hybrid {
