@@ -17,9 +17,9 @@
 // CUDA       f32 and bf16. Three versions, version 1 one thread a row; in the last a warp owns a row of up to 512
 //            elements and a block a wider one, up to 8192, and holds it in registers. Forward moves the least, x in and
 //            y out and 8 bytes a row; backward x and dy in and dx out, 8 bytes a row, and the sums of up to 256 blocks
-//            of rows, 8 C bytes each, out and in. The parameters are read once a row, from the caches. Shared memory: up
-//            to 2 KB. Rows that are wider, or no whole number of 16-byte packs, take version 2: three reads forward, four
-//            backward, most of them from the caches.
+//            of rows, 8 C bytes each, out and in. The parameters are read once a row, from the caches. Shared memory:
+//            up to 2 KB. Rows that are wider, or no whole number of 16-byte packs, take version 2: three reads forward,
+//            four backward, most of them from the caches.
 #include "tensor/tensor.h"
 
 namespace vigor {

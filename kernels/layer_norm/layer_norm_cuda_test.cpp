@@ -1,8 +1,7 @@
-#include "kernels/elementwise/elementwise.h"
 #include "kernels/kernel_version.h"
 #include "kernels/layer_norm/layer_norm.h"
-#include "tests/support/cuda_testing.h"
 #include "tests/support/emulator_counters.h"
+#include "tests/support/normalisation.h"
 
 namespace vigor {
 namespace {
@@ -11,79 +10,34 @@ using namespace vigor::testing;
 
 constexpr int kVersions = 3;
 
-Tensor run(std::span<const Tensor> in) { return layer_norm(in[0], in[1], in[2]); }
-
-std::vector<Tensor> make_inputs(const Shape& shape) {
-  const Shape parameter{shape.back()};
-  return {random(shape, Dtype::f64, 1, -2, 3), random(parameter, Dtype::f64, 2, 0.5, 1.5),
-          random(parameter, Dtype::f64, 3)};
-}
-
-void expect_agreement(const Shape& shape) {
-  SCOPED_TRACE(to_string(shape));
-  expect_cuda_close_to_f64(run, make_inputs(shape), {Dtype::f32}, 1e-5, 1e-5);
-  expect_cuda_close_to_f64(run, make_inputs(shape), {Dtype::bf16, Dtype::f32}, 1e-2, 1e-2);
-  expect_cuda_close_to_f64(run, make_inputs(shape), {Dtype::bf16}, 1e-2, 1e-2);
-}
+const Normalisation kLayerNorm{[](std::span<const Tensor> in) { return layer_norm(in[0], in[1], in[2]); }, {}, 2};
 
 TEST(LayerNormCuda, EveryVersionAgreesWithTheDefinition) {
   for (int version = 1; version <= kVersions; ++version) {
     SCOPED_TRACE("version " + std::to_string(version));
     const KernelVersionScope scope("layer_norm", version);
-    for (const Shape& shape : {Shape{1}, Shape{1, 17}, Shape{3, 5, 17}, Shape{35, 48}, Shape{2, 256}})
-      expect_agreement(shape);
+    expect_agreement_with_f64(kLayerNorm, {{1}, {1, 17}, {3, 5, 17}, {35, 48}, {2, 256}}, kCuda);
   }
 }
 
 TEST(LayerNormCuda, WidthsOfTheDefaultVersion) {
   // A full warp, a block of two warps with idle lanes, and a row for which the registers do not suffice.
-  for (const Shape& shape : {Shape{9, 512}, Shape{3, 648}, Shape{1, 8200}}) expect_agreement(shape);
+  expect_agreement_with_f64(kLayerNorm, {{9, 512}, {3, 648}, {1, 8200}}, kCuda);
 }
 
 TEST(LayerNormCuda, LargeMeanCostsNoDigits) {
-  std::vector<Tensor> inputs = make_inputs({4, 32});
+  std::vector<Tensor> inputs = kLayerNorm.inputs({4, 32});
   double* x = inputs[0].data<double>();
   for (int64_t i = 0; i < inputs[0].numel(); ++i) x[i] += 1000;
   for (int version = 1; version <= kVersions; ++version) {
     const KernelVersionScope scope("layer_norm", version);
-    expect_cuda_close_to_f64(run, inputs, {Dtype::f32}, 1e-4, 1e-4);
+    expect_cuda_close_to_f64(kLayerNorm.run, inputs, {Dtype::f32}, 1e-4, 1e-4);
   }
 }
 
-TEST(LayerNormCuda, StridedInputs) {
-  const std::vector<Tensor> inputs = make_inputs({3, 5, 16});
-  for (const Tensor& strided : strided_variants(converted(inputs[0], Dtype::f32)))
-    expect_cuda_close_to_f64(run, {strided, with_gaps(converted(inputs[1], Dtype::f32)), inputs[2]}, {Dtype::f32}, 1e-5,
-                             1e-5);
-}
-
-TEST(LayerNormCuda, ParameterGradientsAddUpAndSomeAreNotWanted) {
-  const Tensor x = on_cuda(random({70, 24})), dy = on_cuda(random({70, 24}, Dtype::f32, 5));
-  const Tensor weight = on_cuda(full({24}, 1.0)), bias = on_cuda(zeros({24}));
-  const Outcome once = outcome_of(run, {x, weight, bias}, dy);
-  for (const Tensor* leaf : {&weight, &bias}) {
-    set_requires_grad(*leaf);
-    set_grad_buffer(*leaf, on_cuda(full({24}, 7.0)));  // old numbers that count as zero
-  }
-  for (int step = 0; step < 2; ++step) {
-    const Tensor y = layer_norm(x, weight, bias);
-    backward(std::span(&y, 1), std::span(&dy, 1));
-  }
-  expect_close(on_host(grad(weight)), on_host(once.gradients[1]) * 2.0, 1e-6, 1e-6);
-  expect_close(on_host(grad(bias)), on_host(once.gradients[2]) * 2.0, 1e-6, 1e-6);
-  const Tensor input = set_requires_grad(detach(x));
-  const Tensor y = layer_norm(input, detach(weight), detach(bias));
-  backward(std::span(&y, 1), std::span(&dy, 1));
-  expect_equal(on_host(grad(input)), on_host(once.gradients[0]));
-}
-
-TEST(LayerNormCuda, NoRows) {
-  const Tensor x = set_requires_grad(zeros({0, 8}, Dtype::f32, kCuda));
-  const Tensor weight = set_requires_grad(full({8}, 1, Dtype::f32, kCuda)), bias = zeros({8}, Dtype::f32, kCuda);
-  const Tensor y = layer_norm(x, weight, bias), dy = zeros({0, 8}, Dtype::f32, kCuda);
-  backward(std::span(&y, 1), std::span(&dy, 1));
-  expect_equal(on_host(grad(weight)), zeros({8}));
-}
+TEST(LayerNormCuda, StridedInputs) { expect_any_strides(kLayerNorm, kCuda); }
+TEST(LayerNormCuda, ParameterGradientsAddUp) { expect_gradients_where_wanted(kLayerNorm, kCuda); }
+TEST(LayerNormCuda, NoRows) { expect_no_rows_to_work(kLayerNorm, kCuda); }
 
 TEST(LayerNormCuda, F64IsRefused) {
   const Tensor x = zeros({2, 8}, Dtype::f64, kCuda), parameter = zeros({8}, Dtype::f64, kCuda);
