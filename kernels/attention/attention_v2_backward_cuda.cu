@@ -22,7 +22,7 @@ template <int P>
 inline constexpr int kTermBytes = kStreamed<P>* static_cast<int>(sizeof(RowTerms));
 
 template <class T, int P>
-__global__ void __launch_bounds__(kTiledThreads) attention_dq_v2(Inputs<T> in, Gradients<T> grads) {
+__global__ void __launch_bounds__(kTiledThreads, 1) attention_dq_v2(Inputs<T> in, Gradients<T> grads) {
   constexpr int kI = kOwned<P> / kSide, kJ = kStreamed<P> / kSide;
   extern __shared__ __align__(16) float shared[];
   const FloatTile<P> q{shared}, dy{q.row(kOwned<P>)}, k{dy.row(kOwned<P>)}, v{k.row(kStreamed<P>)};
@@ -72,7 +72,7 @@ __global__ void __launch_bounds__(kTiledThreads) attention_dq_v2(Inputs<T> in, G
 }
 
 template <class T, int P>
-__global__ void __launch_bounds__(kTiledThreads) attention_dkv_v2(Inputs<T> in, Gradients<T> grads) {
+__global__ void __launch_bounds__(kTiledThreads, 1) attention_dkv_v2(Inputs<T> in, Gradients<T> grads) {
   constexpr int kI = kOwned<P> / kSide, kJ = kStreamed<P> / kSide;
   extern __shared__ __align__(16) float shared[];
   const FloatTile<P> k{shared}, v{k.row(kOwned<P>)}, q{v.row(kOwned<P>)}, dy{q.row(kStreamed<P>)};

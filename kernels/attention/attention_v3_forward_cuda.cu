@@ -14,6 +14,8 @@ namespace {
 
 constexpr int kKeys = 64;
 constexpr int kKeyTiles = kKeys / 8;
+template <int P>
+constexpr int kMinBlocks = P == 128 ? 2 : 4;  // a multiprocessor; leaves 255 or 128 registers a thread
 
 // A row of scores lies in four lanes.
 __device__ float quad_max(float x) {
@@ -64,7 +66,8 @@ struct OnlineSoftmax {
 };
 
 template <int P>
-__global__ void __launch_bounds__(kTensorThreads) attention_forward_v3(Inputs<bf16_t> in, Heads<bf16_t> y, float* lse) {
+__global__ void __launch_bounds__(kTensorThreads, kMinBlocks<P>)
+    attention_forward_v3(Inputs<bf16_t> in, Heads<bf16_t> y, float* lse) {
   __shared__ __align__(16) bf16_t shared[(kOwnedRows + 2 * kKeys) * P];
   const Tile<P> q{shared}, k{q.end(kOwnedRows)}, v{k.end(kKeys)};
   const LanePlace at;
