@@ -85,6 +85,18 @@ TEST(HybridMixerCuda, LongSequencesStayAccurate) {
   expect_every_version_close(c, Dtype::f32, 1e-5);
 }
 
+void expect_every_version_equals_cpu(const Case& c) {
+  const std::vector<Tensor> expected = as_vector(run(c.inputs));
+  std::vector<Tensor> there;
+  for (const Tensor& x : c.inputs) there.push_back(testing::on_cuda(x));
+  for (int version = 1; version <= kVersions; ++version) {
+    SCOPED_TRACE("version " + std::to_string(version));
+    const KernelVersionScope scope("hybrid_mixer", version);
+    const std::vector<Tensor> actual = as_vector(run(there));
+    for (size_t i = 0; i < expected.size(); ++i) expect_near_largest(testing::on_host(actual[i]), expected[i], 1e-6);
+  }
+}
+
 // w^32 and A^32 are infinite, but no state leaves zero before step 68.
 TEST(HybridMixerCuda, InfinitePowersOfStatesThatStayZero) {
   Case c = make_case(1, 70, 3, 2, Dtype::f32);
@@ -92,14 +104,16 @@ TEST(HybridMixerCuda, InfinitePowersOfStatesThatStayZero) {
   for (int64_t i = 68 * 3; i < 70 * 3; ++i) c.inputs[0].data<float>()[i] = 1;
   c.inputs[1] = full({3}, -40);
   c.inputs[2] = full({2, 2}, 40);
-  const std::vector<Tensor> expected = as_vector(run(c.inputs));
-  std::vector<Tensor> there;
-  for (const Tensor& x : c.inputs) there.push_back(testing::on_cuda(x));
-  for (int version = 1; version <= kVersions; ++version) {
-    const KernelVersionScope scope("hybrid_mixer", version);
-    const std::vector<Tensor> actual = as_vector(run(there));
-    for (size_t i = 0; i < expected.size(); ++i) expect_near_largest(testing::on_host(actual[i]), expected[i], 1e-6);
-  }
+  expect_every_version_equals_cpu(c);
+}
+
+// A^2 overflows in one element and A^3 is zero: so is A^32, although zeros meet that infinity on the way.
+TEST(HybridMixerCuda, PowersOfANilpotentMatrix) {
+  Case c = make_case(1, 70, 4, 3, Dtype::f32);
+  c.inputs[0] = full({1, 70, 4}, 1e-10);
+  c.inputs[2] = from_values(std::vector<float>{0, 1e20f, 0, 0, 0, 1e20f, 0, 0, 0}, {3, 3});
+  c.inputs[7] = zeros({1, 3});
+  expect_every_version_equals_cpu(c);
 }
 
 TEST(HybridMixerCuda, StridedInputsGiveTheSameResult) {
