@@ -20,19 +20,19 @@ constexpr size_t kWorkspaceBytes = size_t{32} << 20;
 
 // ---- the library ----
 
-// The functions in use, with the types of the toolkit's header.
+// The functions in use, with the types of the toolkit's header and, for messages, its names.
 struct LtFunctions {
-  decltype(&cublasLtCreate) create;
-  decltype(&cublasLtGetStatusString) status_string;
-  decltype(&cublasLtMatmul) matmul;
-  decltype(&cublasLtMatmulAlgoGetHeuristic) get_heuristic;
-  decltype(&cublasLtMatmulDescCreate) operation_create;
-  decltype(&cublasLtMatmulDescSetAttribute) operation_set;
-  decltype(&cublasLtMatrixLayoutCreate) layout_create;
-  decltype(&cublasLtMatrixLayoutSetAttribute) layout_set;
-  decltype(&cublasLtMatmulPreferenceCreate) preference_create;
-  decltype(&cublasLtMatmulPreferenceSetAttribute) preference_set;
-  decltype(&cublasLtMatmulPreferenceDestroy) preference_destroy;
+  decltype(&::cublasLtCreate) cublasLtCreate;
+  decltype(&::cublasLtGetStatusString) cublasLtGetStatusString;
+  decltype(&::cublasLtMatmul) cublasLtMatmul;
+  decltype(&::cublasLtMatmulAlgoGetHeuristic) cublasLtMatmulAlgoGetHeuristic;
+  decltype(&::cublasLtMatmulDescCreate) cublasLtMatmulDescCreate;
+  decltype(&::cublasLtMatmulDescSetAttribute) cublasLtMatmulDescSetAttribute;
+  decltype(&::cublasLtMatrixLayoutCreate) cublasLtMatrixLayoutCreate;
+  decltype(&::cublasLtMatrixLayoutSetAttribute) cublasLtMatrixLayoutSetAttribute;
+  decltype(&::cublasLtMatmulPreferenceCreate) cublasLtMatmulPreferenceCreate;
+  decltype(&::cublasLtMatmulPreferenceSetAttribute) cublasLtMatmulPreferenceSetAttribute;
+  decltype(&::cublasLtMatmulPreferenceDestroy) cublasLtMatmulPreferenceDestroy;
 };
 
 void* open_library() {
@@ -58,17 +58,17 @@ const LtFunctions& lt() {
   static const LtFunctions functions = [] {
     void* const library = open_library();
     LtFunctions f{};
-    load(library, "cublasLtCreate", f.create);
-    load(library, "cublasLtGetStatusString", f.status_string);
-    load(library, "cublasLtMatmul", f.matmul);
-    load(library, "cublasLtMatmulAlgoGetHeuristic", f.get_heuristic);
-    load(library, "cublasLtMatmulDescCreate", f.operation_create);
-    load(library, "cublasLtMatmulDescSetAttribute", f.operation_set);
-    load(library, "cublasLtMatrixLayoutCreate", f.layout_create);
-    load(library, "cublasLtMatrixLayoutSetAttribute", f.layout_set);
-    load(library, "cublasLtMatmulPreferenceCreate", f.preference_create);
-    load(library, "cublasLtMatmulPreferenceSetAttribute", f.preference_set);
-    load(library, "cublasLtMatmulPreferenceDestroy", f.preference_destroy);
+    load(library, "cublasLtCreate", f.cublasLtCreate);
+    load(library, "cublasLtGetStatusString", f.cublasLtGetStatusString);
+    load(library, "cublasLtMatmul", f.cublasLtMatmul);
+    load(library, "cublasLtMatmulAlgoGetHeuristic", f.cublasLtMatmulAlgoGetHeuristic);
+    load(library, "cublasLtMatmulDescCreate", f.cublasLtMatmulDescCreate);
+    load(library, "cublasLtMatmulDescSetAttribute", f.cublasLtMatmulDescSetAttribute);
+    load(library, "cublasLtMatrixLayoutCreate", f.cublasLtMatrixLayoutCreate);
+    load(library, "cublasLtMatrixLayoutSetAttribute", f.cublasLtMatrixLayoutSetAttribute);
+    load(library, "cublasLtMatmulPreferenceCreate", f.cublasLtMatmulPreferenceCreate);
+    load(library, "cublasLtMatmulPreferenceSetAttribute", f.cublasLtMatmulPreferenceSetAttribute);
+    load(library, "cublasLtMatmulPreferenceDestroy", f.cublasLtMatmulPreferenceDestroy);
     return f;
   }();
   return functions;
@@ -78,7 +78,7 @@ void check_lt(cublasStatus_t status, const char* call, const char* file, int lin
   if (status == CUBLAS_STATUS_SUCCESS) [[likely]]
     return;
   throw std::runtime_error(fmt::format("{} at {}:{}: {} (cuBLASLt status {})", call, file, line,
-                                       lt().status_string(status), static_cast<int>(status)));
+                                       lt().cublasLtGetStatusString(status), static_cast<int>(status)));
 }
 #define VIGOR_LT_CHECK(call) check_lt((call), #call, __FILE__, __LINE__)
 
@@ -100,26 +100,28 @@ cublasOperation_t operation_of(Transpose transpose) { return transpose == Transp
 
 template <class T>
 void set(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t attribute, const T& value) {
-  VIGOR_LT_CHECK(lt().operation_set(operation, attribute, &value, sizeof(value)));
+  VIGOR_LT_CHECK(lt().cublasLtMatmulDescSetAttribute(operation, attribute, &value, sizeof(value)));
 }
 
 // A row-major matrix stored in `rows` x `columns`.
 cublasLtMatrixLayout_t layout(Dtype dtype, int64_t rows, int64_t columns, int64_t ld, int64_t count, int64_t stride) {
   cublasLtMatrixLayout_t made = nullptr;
-  VIGOR_LT_CHECK(
-      lt().layout_create(&made, cuda_type(dtype), static_cast<uint64_t>(columns), static_cast<uint64_t>(rows), ld));
+  VIGOR_LT_CHECK(lt().cublasLtMatrixLayoutCreate(&made, cuda_type(dtype), static_cast<uint64_t>(columns),
+                                                 static_cast<uint64_t>(rows), ld));
   if (count == 1) return made;
   const auto batch = static_cast<int32_t>(count);
-  VIGOR_LT_CHECK(lt().layout_set(made, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &batch, sizeof(batch)));
-  VIGOR_LT_CHECK(lt().layout_set(made, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof(stride)));
+  VIGOR_LT_CHECK(
+      lt().cublasLtMatrixLayoutSetAttribute(made, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &batch, sizeof(batch)));
+  VIGOR_LT_CHECK(lt().cublasLtMatrixLayoutSetAttribute(made, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride,
+                                                       sizeof(stride)));
   return made;
 }
 
 cublasLtMatmulPreference_t preference_for(const LtProblem& p) {
   cublasLtMatmulPreference_t made = nullptr;
-  VIGOR_LT_CHECK(lt().preference_create(&made));
+  VIGOR_LT_CHECK(lt().cublasLtMatmulPreferenceCreate(&made));
   const auto set_to = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
-    VIGOR_LT_CHECK(lt().preference_set(made, attribute, &value, sizeof(value)));
+    VIGOR_LT_CHECK(lt().cublasLtMatmulPreferenceSetAttribute(made, attribute, &value, sizeof(value)));
   };
   set_to(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{kWorkspaceBytes});
   set_to(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, p.alignment_b);
@@ -140,7 +142,7 @@ Plan make_plan(cublasLtHandle_t handle, const LtProblem& p, const LtPointers& po
   Plan plan;
   const bool at = p.transpose_a == Transpose::yes, bt = p.transpose_b == Transpose::yes;
   const cublasComputeType_t compute = p.tf32 && p.in == Dtype::f32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-  VIGOR_LT_CHECK(lt().operation_create(&plan.operation, compute, CUDA_R_32F));
+  VIGOR_LT_CHECK(lt().cublasLtMatmulDescCreate(&plan.operation, compute, CUDA_R_32F));
   set(plan.operation, CUBLASLT_MATMUL_DESC_TRANSA, operation_of(p.transpose_b));
   set(plan.operation, CUBLASLT_MATMUL_DESC_TRANSB, operation_of(p.transpose_a));
   plan.a = layout(p.in, bt ? p.n : p.k, bt ? p.k : p.n, p.ldb, p.count, p.stride_b);
@@ -155,9 +157,9 @@ Plan make_plan(cublasLtHandle_t handle, const LtProblem& p, const LtPointers& po
   const cublasLtMatmulPreference_t preference = preference_for(p);
   cublasLtMatmulHeuristicResult_t found{};
   int count = 0;
-  const cublasStatus_t status =
-      lt().get_heuristic(handle, plan.operation, plan.a, plan.b, plan.c, plan.c, preference, 1, &found, &count);
-  VIGOR_LT_CHECK(lt().preference_destroy(preference));
+  const cublasStatus_t status = lt().cublasLtMatmulAlgoGetHeuristic(handle, plan.operation, plan.a, plan.b, plan.c,
+                                                                    plan.c, preference, 1, &found, &count);
+  VIGOR_LT_CHECK(lt().cublasLtMatmulPreferenceDestroy(preference));
   if (status != CUBLAS_STATUS_NOT_SUPPORTED) check_lt(status, "cublasLtMatmulAlgoGetHeuristic", __FILE__, __LINE__);
   plan.supported = status == CUBLAS_STATUS_SUCCESS && count > 0 && found.state == CUBLAS_STATUS_SUCCESS;
   plan.algorithm = found.algo;
@@ -176,7 +178,7 @@ Library& library() {
   static Library& made = [&]() -> Library& {
     cuda_stream();  // first the clear error when there is no GPU
     auto* const library = new Library;
-    VIGOR_LT_CHECK(lt().create(&library->handle));
+    VIGOR_LT_CHECK(lt().cublasLtCreate(&library->handle));
     return *library;
   }();
   return made;
@@ -210,8 +212,8 @@ bool cublaslt_gemm(const LtProblem& problem, const LtPointers& pointers, bool ac
   if (problem.epilogue != LtEpilogue::none) set_vector(plan, pointers.vector);
   const float alpha = 1, beta = accumulate ? 1 : 0;
   const cublasStatus_t status =
-      lt().matmul(lib.handle, plan.operation, &alpha, pointers.b, plan.a, pointers.a, plan.b, &beta, pointers.c, plan.c,
-                  pointers.c, plan.c, &plan.algorithm, workspace.data, workspace.nbytes, cuda_stream());
+      lt().cublasLtMatmul(lib.handle, plan.operation, &alpha, pointers.b, plan.a, pointers.a, plan.b, &beta, pointers.c,
+                          plan.c, pointers.c, plan.c, &plan.algorithm, workspace.data, workspace.nbytes, cuda_stream());
   if (status == CUBLAS_STATUS_NOT_SUPPORTED) {  // refused before anything was launched
     plan.supported = false;
     return false;

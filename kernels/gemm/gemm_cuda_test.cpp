@@ -241,6 +241,7 @@ TEST(GemmCuda, TheLibraryTakesTheProductsOfLinearLayers) {
   for (const auto& [in, out] :
        {std::pair(Dtype::f32, Dtype::f32), {Dtype::bf16, Dtype::bf16}, {Dtype::bf16, Dtype::f32}})
     for (const LtEpilogue epilogue : {LtEpilogue::none, LtEpilogue::bias, LtEpilogue::row_sums}) {
+      if (epilogue == LtEpilogue::row_sums && in != out) continue;  // not promised by its documentation
       SCOPED_TRACE(fmt::format("{} to {}, epilogue {}", name_of(in), name_of(out), static_cast<int>(epilogue)));
       LtProblem p{};
       p.count = 1;

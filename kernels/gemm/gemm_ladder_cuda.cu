@@ -31,9 +31,9 @@ __device__ void store_sum(const OwnGemm& g, int64_t i, int64_t j, float sum) {
 struct TileStart {
   int64_t i, j;
   __device__ TileStart(const OwnGemm& g, int tile_m, int tile_n) {
-    const int64_t across = (g.n + tile_n - 1) / tile_n;
-    i = blockIdx.x / across * tile_m;
-    j = blockIdx.x % across * tile_n;
+    const auto across = static_cast<unsigned>((g.n + tile_n - 1) / tile_n);
+    i = int64_t{blockIdx.x / across} * tile_m;
+    j = int64_t{blockIdx.x % across} * tile_n;
   }
 };
 
@@ -94,7 +94,7 @@ __global__ void __launch_bounds__(kV2Tile* kV2Tile) gemm_v2_kernel(OwnGemm g) {
 // Each value that it reads from shared memory is used 8 times: 16 values, in four 16-byte reads, for 64 multiply-adds.
 // The tiles grow to 128 x 128 and halve the traffic from memory twice more: 0.0625 bytes a multiply-add. The next tiles
 // are fetched into registers while the present ones are multiplied. One block a multiprocessor is allowed to be enough:
-// for two, the compiler would have to spill a few of the 137 registers.
+// for two, the compiler would have to spill a few of its 135 registers.
 constexpr int kTile = 128, kDepth = 8, kV3Threads = 256;
 constexpr int kRowLength = kTile + 4;  // keeps 16-byte alignment and spreads the transposing stores over the banks
 

@@ -162,8 +162,8 @@ __global__ void __launch_bounds__(kThreads) gemm_v4_kernel(OwnGemm g, bool packs
                    g.m, g.k, packs_a};
   const OperandB b{static_cast<const bf16_t*>(g.b) + blockIdx.z * g.b_batch, kDepthContiguousB ? g.b_column : g.b_row,
                    g.n, g.k, packs_b};
-  const int64_t across = (g.n + kTile - 1) / kTile;
-  const int64_t i0 = blockIdx.x / across * kTile, j0 = blockIdx.x % across * kTile;
+  const auto across = static_cast<unsigned>((g.n + kTile - 1) / kTile);
+  const int64_t i0 = int64_t{blockIdx.x / across} * kTile, j0 = int64_t{blockIdx.x % across} * kTile;
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
   const int warp_i = warp / 4 * kWarpM, warp_j = warp % 4 * kWarpN;  // the warp's part of the tile
 
