@@ -60,7 +60,9 @@ __device__ void sweep_back(const GradientArguments<X>& p, const Chunk& chunk, in
                            bool first_round, const GradientTiles& tiles, StateColumns& columns, float& dw,
                            float& dskip_d) {
   const int thread = static_cast<int>(threadIdx.x);
-  const float *g_tile = reinterpret_cast<const float*>(tiles.g), *s_tile = reinterpret_cast<const float*>(tiles.s);
+  const int last_row = (chunk.steps - 1) * kStateSlice;
+  const float* g_row = reinterpret_cast<const float*>(tiles.g) + last_row;
+  const float* s_row = reinterpret_cast<const float*>(tiles.s) + last_row;
   const int64_t last = (chunk.row + chunk.steps - 1) * p.d + c;
   const X* from = p.dy + last;
   X* dx = p.dx + last;
@@ -87,8 +89,8 @@ __device__ void sweep_back(const GradientArguments<X>& p, const Chunk& chunk, in
       if constexpr (kProduct) {
 #pragma unroll
         for (int j = 0; j < kStateSlice; j += 4) {
-          const Pack<float, 4> g = load_pack<4>(g_tile + t * kStateSlice + j);
-          const Pack<float, 4> s = load_pack<4>(s_tile + t * kStateSlice + j);
+          const Pack<float, 4> g = load_pack<4>(g_row + j);
+          const Pack<float, 4> s = load_pack<4>(s_row + j);
           for (int k = 0; k < 4; ++k) {
             sum += columns.b[j + k] * g.value[k];
             columns.db[j + k] += x * g.value[k];
@@ -98,6 +100,8 @@ __device__ void sweep_back(const GradientArguments<X>& p, const Chunk& chunk, in
       }
       *dx = from_float<X>(sum);
       dx -= p.d;
+      g_row -= kStateSlice;
+      s_row -= kStateSlice;
     }
   }
 }
