@@ -11,7 +11,8 @@ if(TARGET vigor)
   install(TARGETS vigor RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 foreach(room tensor autograd kernels nn models train)
-  install(DIRECTORY ${PROJECT_SOURCE_DIR}/${room} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/vigor FILES_MATCHING PATTERN "*.h")
+  install(DIRECTORY ${PROJECT_SOURCE_DIR}/${room} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/vigor 
+    FILES_MATCHING PATTERN "*.h" PATTERN "*.cuh" PATTERN "emulator" EXCLUDE)
 endforeach()
 install(EXPORT vigorTargets NAMESPACE vigor:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/vigor)
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/vigorConfig.cmake.in vigorConfig.cmake

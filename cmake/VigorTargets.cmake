@@ -65,6 +65,7 @@ function(vigor_cuda_sources room)
   set_target_properties(vigor_${room} PROPERTIES CUDA_RUNTIME_LIBRARY Shared LINKER_LANGUAGE CXX)
   target_include_directories(vigor_${room} SYSTEM PUBLIC $<BUILD_INTERFACE:${CUDAToolkit_INCLUDE_DIRS}>)
   target_link_libraries(vigor_${room} PUBLIC CUDA::cudart)
+  target_compile_definitions(vigor_${room} INTERFACE VIGOR_WITH_CUDA)  # for users of the installed package
 endfunction()
 
 # vigor_operation(name): adds the folder kernels/<name>. File names say where each file goes:

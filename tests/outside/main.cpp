@@ -52,20 +52,21 @@ int main() {
   vigor::ParameterArena parameters(model);
   parameters.initialize(1);
   parameters.allocate_gradients();
-  vigor::Optimizer optimizer(parameters, {}, 1.0);
+  vigor::OptimizerOptions options;
+  options.clip_norm = 1;
+  vigor::Optimizer optimizer(parameters, options);
 
-  vigor::StepState state;
-  state.learning_rate = 1e-2f;
   double first = 0, last = 0;
-  for (state.step = 0; state.step < 10; ++state.step) {
+  for (int step = 0; step < 10; ++step) {
+    vigor::StepState state = optimizer.inputs(step, 1e-2);
     parameters.zero_gradients();
     const Tensor loss = model.loss(ids, targets);
     vigor::backward(loss);
-    optimizer.measure(state);
-    optimizer.update(state);
+    optimizer.measure(&state);
+    optimizer.update(&state);
     last = loss.item<float>();
-    if (state.step == 0) first = last;
-    std::printf("step %d  loss %.4f\n", static_cast<int>(state.step), last);
+    if (step == 0) first = last;
+    std::printf("step %d  loss %.4f\n", step, last);
   }
   return last < first - 1.0 ? 0 : 1;  // from ln 256 = 5.5 nats
 }
