@@ -17,12 +17,12 @@
 //
 // Backward reads and writes only the rows that were used when it adds to an existing gradient; a new one is cleared.
 //
-// CUDA   f32 and bf16. Forward: a warp a token; the rows that are used in, y out. Backward: the block of the first token
+// CUDA   f32 and bf16. Forward: a warp a token; the rows that are used in, y out. Backward: the block of the first
+// token
 //        with an id adds up the rows of dy of all that have it, in their order; dy in, the rows that are used in and
-//        out, 4.4 KB of shared memory. To find them each block looks through the N ids, 8 N bytes from the caches, which
-//        is little up to some ten thousand tokens.
-//        Ids and positions cannot be checked without waiting for the device: one that is out of range gives a row of
-//        NaN, and no gradient.
+//        out, 4.4 KB of shared memory. To find them each block looks through the N ids, 8 N bytes from the caches,
+//        which is little up to some ten thousand tokens. Ids and positions cannot be checked without waiting for the
+//        device: one that is out of range gives a row of NaN, and no gradient.
 #include "tensor/tensor.h"
 
 namespace vigor {

@@ -18,10 +18,11 @@
 //
 // Not differentiable. With top_k a row is never sorted as a whole, only what it leaves.
 //
-// CUDA       f32 and bf16; a block a row, 17 KB of shared memory, 8 V bytes of scratch a row. Each of top_k, top_p and a
+// CUDA       f32 and bf16; a block a row, 17 KB of shared memory, 8 V bytes of scratch a row. Each of top_k, top_p and
+// a
 //            draw from what they leave reads the row four times (kernels/sampling/sampling_cuda.cu). Probabilities are
-//            added as integers of 62 bits a row: the id is the CPU's, unless the draw falls within that rounding, one in
-//            millions, of a border. Waits for the device, as whoever wants the id must.
+//            added as integers of 62 bits a row: the id is the CPU's, unless the draw falls within that rounding, one
+//            in millions, of a border. Waits for the device, as whoever wants the id must.
 #include "tensor/tensor.h"
 
 namespace vigor {
