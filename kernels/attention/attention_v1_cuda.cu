@@ -15,7 +15,9 @@ namespace {
 constexpr int kWarps = 4;
 constexpr int kThreads = kWarps * kWarpSize;
 template <int kPerLane>
-constexpr int kMinBlocks = kPerLane == 8 ? 4 : 8;  // a multiprocessor; leaves 128 or 64 registers a thread
+constexpr int kMinBlocks = kPerLane == 8   ? 2
+                           : kPerLane == 4 ? 4
+                                           : 8;  // leaves 255, 128 or 64 registers a thread
 
 __device__ int lane_index() { return static_cast<int>(threadIdx.x) % kWarpSize; }
 __device__ unsigned global_warp() { return blockIdx.x * kWarps + threadIdx.x / kWarpSize; }

@@ -67,7 +67,7 @@ __device__ float row_times_matrix(const float* row, const float (&column)[kState
 // 3. from the state before the chunk, for every step. A block is one warp for n <= 32. Each pass reads e once, 4 n
 // bytes a step and split; the last writes the states. Two copies of the state take turns, for one barrier a step.
 template <bool kReverse, bool kFinal>
-__global__ __launch_bounds__(kHybridMaxStates) void state_chunk_kernel(StateScan p) {
+__global__ __launch_bounds__(kHybridMaxStates, 1) void state_chunk_kernel(StateScan p) {
   __shared__ float4 storage[2][kHybridMaxStates / 4];
   const int n = p.n, i = static_cast<int>(threadIdx.x);
   const bool active = i < n;

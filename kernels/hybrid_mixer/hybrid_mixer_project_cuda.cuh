@@ -112,7 +112,7 @@ __global__ __launch_bounds__(kChannelThreads) void project_kernel(ProjectArgumen
 
 // Version 2: the scan alone.
 template <class X, bool kReverse>
-__global__ __launch_bounds__(kChannelThreads) void channel_ends_kernel(ProjectArguments<X> p) {
+__global__ __launch_bounds__(kChannelThreads, 4) void channel_ends_kernel(ProjectArguments<X> p) {
   const Chunk chunk = chunk_at(p.time, blockIdx.x);
   scan_channel<X, kReverse, false, 0>(p, chunk, int64_t{blockIdx.y} * kChannelThreads + threadIdx.x, true, nullptr);
 }
