@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 namespace vigor {
 namespace {
@@ -13,8 +14,6 @@ namespace {
 namespace fs = std::filesystem;
 
 fs::path own_folder() { return fs::read_symlink("/proc/self/exe").parent_path(); }
-
-Device choose_auto() { return cuda_problem().empty() ? kCuda : kCpu; }
 
 Device choose_cuda(const char* command) {
   if (const std::string problem = cuda_problem(); !problem.empty())
@@ -41,10 +40,12 @@ Device choose_emulated(const char* command) {
 }  // namespace
 
 Device choose_device(const std::string& name, const char* command) {
+  const char* gpu = std::getenv("VIGOR_GPU");
+  const bool prefers_emulated = gpu != nullptr && std::string_view(gpu) == "emulated";
   if (name == "cpu") return kCpu;
   if (name == "cuda") return choose_cuda(command);
-  if (name == "emulated") return choose_emulated(command);
-  return choose_auto();
+  if (name == "emulated" || prefers_emulated) return choose_emulated(command);
+  return cuda_problem().empty() ? kCuda : kCpu;
 }
 
 std::string describe_device(Device device) {

@@ -1,7 +1,7 @@
 #pragma once
 // From the word a user gives to --device to a Device. `auto` takes a GPU where there is one; `cuda` is always a real
-// GPU; `emulated` is the CPU in the role of one (docs/emulator.md), for which the program must be started again with
-// the stand-in libraries in front.
+// GPU; `emulated`, or `auto` with VIGOR_GPU=emulated, is the CPU in the role of one (docs/emulator.md), for which the
+// program must be started again with the stand-in libraries in front.
 #include <filesystem>
 #include <stdexcept>
 #include <string>

@@ -26,7 +26,7 @@ struct ReshapeNode : Node {
   explicit ReshapeNode(const Shape& x_sizes) : Node("reshape"), sizes(x_sizes) {}
   Shape sizes;
   void backward(Backward& b) override {
-    OpScope scope("reshape_backward", {&b.grad()});
+    OpScope scope("reshape_backward", {&b.grad()}, 0, 0);
     const Tensor dx = reshaped_or_copied(b.grad(), sizes);
     b.set(0, dx);
     scope.done({&dx});
@@ -37,7 +37,7 @@ struct PermuteNode : Node {
   explicit PermuteNode(std::vector<int> inverse_dims) : Node("permute"), inverse(std::move(inverse_dims)) {}
   std::vector<int> inverse;
   void backward(Backward& b) override {
-    OpScope scope("permute_backward", {&b.grad()});
+    OpScope scope("permute_backward", {&b.grad()}, 0, 0);
     const Tensor dx = permuted_tensor(b.grad(), inverse);
     b.set(0, dx);
     scope.done({&dx});
