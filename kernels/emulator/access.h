@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "kernels/emulator/fault.h"
 #include "kernels/emulator/memory.h"
@@ -37,12 +38,15 @@ struct SourceLocation {
   uint32_t line = 0;
   uint32_t ptx_line = 0;
   std::string_view instruction;  // as in the PTX, "ld.global.f32"
-  // Of inlined code: the line of the kernel itself that leads there; else the same as file and line.
-  std::string_view kernel_file = {};
-  uint32_t kernel_line = 0;
+  // Inlined code was called from these lines; the last one is the kernel's own.
+  struct Caller {
+    std::string_view file;
+    uint32_t line;
+  };
+  std::vector<Caller> callers = {};
 };
 
-// "file:line, instruction", and for inlined code the kernel's line.
+// "file:line, instruction", and for inlined code a line for each caller.
 std::string describe_source(const SourceLocation& source);
 
 struct LaunchInfo {

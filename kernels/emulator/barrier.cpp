@@ -53,7 +53,11 @@ void open_if_complete(Block& block, uint32_t id) {
 std::string place(const Block& block, const Instruction& instruction) {
   const SourceLocation source = block.code->source(block.instruction_index(instruction));
   if (source.file.empty()) return fmt::format("{} (PTX line {})", source.instruction, source.ptx_line);
-  return fmt::format("{}:{} ({})", source.file, source.line, source.instruction);
+  std::string text = fmt::format("{}:{} ({})", source.file, source.line, source.instruction);
+  if (!source.callers.empty()) {
+    text += fmt::format(" called from {}:{}", source.callers.back().file, source.callers.back().line);
+  }
+  return text;
 }
 
 }  // namespace

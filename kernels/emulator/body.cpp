@@ -120,13 +120,15 @@ class BodyReader {
     }
     place_.file = file_index(std::get<0>(at));
     place_.line = std::get<1>(at);
-    for (int depth = 0; depth < 64; ++depth) {
+    std::vector<std::pair<uint32_t, uint32_t>> callers;
+    while (callers.size() < 64) {
       const auto caller = inlined_at_.find(at);
       if (caller == inlined_at_.end()) break;
       at = caller->second;
+      callers.emplace_back(file_index(std::get<0>(at)), std::get<1>(at));
     }
-    place_.kernel_file = file_index(std::get<0>(at));
-    place_.kernel_line = std::get<1>(at);
+    place_.callers.reset();
+    if (!callers.empty()) place_.callers = std::make_shared<const decltype(callers)>(std::move(callers));
   }
 
   bool in_toolkit(uint32_t file) const {

@@ -151,8 +151,10 @@ void Counters::launched(const LaunchInfo& launch, const InstructionSources& sour
     const SourceLocation source = sources.source(i);
     kernel.is_barrier.push_back(source.instruction.starts_with("bar.") || source.instruction.starts_with("barrier."));
     // Inlined code counts where the kernel calls it.
-    const std::string_view file = source.kernel_file.substr(source.kernel_file.find_last_of('/') + 1);
-    kernel.lines.push_back(file.empty() ? Line{"PTX", source.ptx_line} : Line{std::string(file), source.kernel_line});
+    const SourceLocation::Caller line =
+        source.callers.empty() ? SourceLocation::Caller{source.file, source.line} : source.callers.back();
+    const std::string_view file = line.file.substr(line.file.find_last_of('/') + 1);
+    kernel.lines.push_back(file.empty() ? Line{"PTX", source.ptx_line} : Line{std::string(file), line.line});
   }
 }
 

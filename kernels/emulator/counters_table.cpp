@@ -39,12 +39,14 @@ std::string heading() {
 std::string row(const std::string& name, const Counts& counts, uint64_t total_cost) {
   const auto lanes = static_cast<double>(counts.lane_instructions);
   const auto bytes = static_cast<double>(counts.global_bytes_read + counts.global_bytes_written);
-  return fmt::format(
+  std::string text = fmt::format(
       kRow, name, percent(static_cast<double>(counts.cost()), static_cast<double>(total_cost)),
       short_number(counts.warp_instructions), percent(lanes, 32 * static_cast<double>(counts.warp_instructions)),
       or_empty(counts.global_bytes_read), or_empty(counts.global_bytes_written), or_empty(counts.global_sectors),
       percent(bytes, static_cast<double>(kSectorBytes * counts.global_sectors)), or_empty(counts.shared_wavefronts),
       or_empty(counts.bank_conflicts), or_empty(counts.divergent_branches));
+  text.erase(text.find_last_not_of(" \n") + 1);
+  return text + "\n";
 }
 
 }  // namespace
@@ -68,10 +70,10 @@ std::string Counters::kernel_table(const std::string& name, const Kernel& kernel
   std::stable_sort(lines.begin(), lines.end(),
                    [](const auto& a, const auto& b) { return a.second.cost() > b.second.cost(); });
 
-  std::string text =
-      fmt::format("{}\n  {} launches, {} lane instructions, {} barriers, {} atomics, {} bytes of local memory\n",
-                  readable_kernel_name(name), kernel.launches, short_number(total.lane_instructions),
-                  short_number(total.barriers), short_number(total.atomics), short_number(total.local_bytes));
+  std::string text = fmt::format(
+      "{}\n  launches {}, cost {}, lane instructions {}, barriers {}, atomics {}, local memory {} B\n",
+      readable_kernel_name(name), kernel.launches, short_number(total.cost()), short_number(total.lane_instructions),
+      short_number(total.barriers), short_number(total.atomics), short_number(total.local_bytes));
   text += heading() + row("all", total, total.cost());
   for (size_t i = 0; i < std::min(lines.size(), kLinesShown); ++i) {
     if (lines[i].second.warp_instructions == 0) break;
@@ -91,8 +93,8 @@ std::string Counters::table() const {
   }
   std::stable_sort(kernels.begin(), kernels.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
   std::string text =
-      "Kernels run on the emulated device, costliest first. cost: instructions + 8 x sectors + 4 x passes "
-      "through shared memory.\n";
+      "Kernels run on the emulated device, costliest first.\n"
+      "cost = instructions + 8 sectors + 4 passes through shared memory\n";
   for (const auto& [cost, table] : kernels) text += "\n" + table;
   return text;
 }

@@ -82,7 +82,8 @@ class KernelCode : public InstructionSources {
   // Filled by the translator.
   struct Place {
     uint32_t file = 0, line = 0, ptx_line = 0;  // file: index in `files`, 0 is "unknown"
-    uint32_t kernel_file = 0, kernel_line = 0;  // where inlined code was called, outermost
+    // Of inlined code: file and line of each caller, innermost first. Null: none.
+    std::shared_ptr<const std::vector<std::pair<uint32_t, uint32_t>>> callers;
   };
   std::vector<Place> places;       // one an instruction
   std::vector<std::string> texts;  // opcodes as in the PTX

@@ -55,8 +55,8 @@ std::string describe_source(const SourceLocation& source) {
                        source.instruction);
   }
   std::string text = fmt::format("{}:{}, {}", source.file, source.line, source.instruction);
-  if (source.kernel_line != source.line || source.kernel_file != source.file) {
-    text += fmt::format("\n          called from {}:{}", source.kernel_file, source.kernel_line);
+  for (const SourceLocation::Caller& caller : source.callers) {
+    text += fmt::format("\n          called from {}:{}", caller.file, caller.line);
   }
   return text;
 }

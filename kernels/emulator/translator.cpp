@@ -362,8 +362,11 @@ std::unique_ptr<KernelCode> translate(const Module& module, const ModuleText& te
 
 SourceLocation KernelCode::source(uint32_t instruction) const {
   const Place& place = places[instruction];
-  return {files[place.file],        place.line,       place.ptx_line, texts[instruction],
-          files[place.kernel_file], place.kernel_line};
+  SourceLocation source{files[place.file], place.line, place.ptx_line, texts[instruction]};
+  if (place.callers) {
+    for (const auto& [file, line] : *place.callers) source.callers.push_back({files[file], line});
+  }
+  return source;
 }
 
 }  // namespace vigor::emulator
