@@ -17,13 +17,6 @@ bool reads(AccessKind kind) {
 }
 bool is_strong(const Access& access) { return access.kind == AccessKind::atomic || access.is_volatile; }
 
-// Is lane i's address that of lane 0 plus i * step, for all 32?
-bool is_regular(const Access& access, uint64_t step) {
-  uint64_t gap = 0;
-  for (uint32_t lane = 0; lane < 32; ++lane) gap |= access.addresses[lane] ^ (access.addresses[0] + lane * step);
-  return access.lanes == ~0u && gap == 0;
-}
-
 template <class F>
 void for_lanes(uint32_t lanes, F&& f) {
   for (; lanes != 0; lanes &= lanes - 1) f(static_cast<uint32_t>(std::countr_zero(lanes)));
@@ -126,14 +119,14 @@ void MemoryBlockChecker::check_shared_or_global(const Access& access) {
   past_ = {clocks_.start(), clocks_.floor(access.warp) - clocks_.start()};
   const bool in_global = access.space == Space::global;
   uint32_t lanes = access.lanes;
-  if (is_regular(access, access.bytes)) {
+  if (access.lanes == ~0u && is_arithmetic(access.addresses, access.bytes)) {
     Run run{0, 32, access.addresses[0], uint64_t{32} * access.bytes, in_global ? range_of(access, 0) : nullptr, 0};
     if (!in_global || (run.range && run.range->range.contains(run.address, run.bytes))) {
       run.offset = in_global ? run.address - run.range->base : run.address;
       check_run(access, run);
       return;
     }
-  } else if (!writes(access.kind) && is_regular(access, 0)) {
+  } else if (access.lanes == ~0u && !writes(access.kind) && is_arithmetic(access.addresses, 0)) {
     lanes = kFirstAndLast;
   }
   if (writes(access.kind)) lanes = distinct_lanes(access);
@@ -240,39 +233,44 @@ void MemoryBlockChecker::touch_page(const Access& access, const Run& run, Shadow
                                     uint64_t done, uint64_t bytes) {
   const uint64_t first = (run.offset + done) % ShadowPage::kBytes >> page.shift;
   const uint64_t count = bytes >> page.shift;
+  const uint64_t skipped = done >> page.shift;
   const auto cells_of_lane = static_cast<uint32_t>(std::countr_zero(access.bytes)) - page.shift;
+  const Stamp stamp =
+      make_stamp(clocks_.now(access.warp), 32 * access.warp + run.lane, access.instruction, is_strong(access));
   std::array<Stamp, ShadowPage::kBytes> mine;
-  fill_stamps(mine.data(),
-              make_stamp(clocks_.now(access.warp), 32 * access.warp + run.lane, access.instruction, is_strong(access)),
-              done >> page.shift, cells_of_lane, count);
-
-  const bool now_writes = writes(access.kind);
   const auto look_at = [&](const Stamp* array, bool earlier_writes) {
     if (!array || !any_suspicious(array + first, mine.data(), count, past_)) return;
     for (uint64_t i = 0; i < count; ++i) require_no_conflict(access, run, array[first + i], earlier_writes, mine[i]);
   };
-  if (access.kind != AccessKind::async_write) {  // what conflicts with that was found when the copy was issued
-    look_at(page.write, true);
-    if (now_writes) {
-      look_at(page.read, false);
-      look_at(page.other_read, false);
-    }
-  }
 
-  if (now_writes) {
-    page.need(page.write, arena);
-    std::copy_n(mine.data(), count, page.write + first);
-    if (page.read) std::fill_n(page.read + first, count, 0);
-    if (page.other_read) std::fill_n(page.other_read + first, count, 0);
+  if (!writes(access.kind)) {
+    page.need(page.read, arena);
+    const auto remember = [&] {
+      return remember_reads(page.write ? page.write + first : nullptr, page.read + first,
+                            page.other_read ? page.other_read + first : nullptr, stamp, skipped, cells_of_lane, count,
+                            past_);
+    };
+    const ReadOutcome outcome = remember();
+    if (outcome.any_suspicious_write) {
+      fill_stamps(mine.data(), stamp, skipped, cells_of_lane, count);
+      look_at(page.write, true);
+    }
+    if (outcome.needs_other_read) {
+      page.need(page.other_read, arena);
+      remember();
+    }
     return;
   }
-  page.need(page.read, arena);
-  if (!any_suspicious(page.read + first, mine.data(), count, past_)) {
-    std::copy_n(mine.data(), count, page.read + first);
-  } else {
-    page.need(page.other_read, arena);
-    remember_reads(page.read + first, page.other_read + first, mine.data(), count, past_);
+  fill_stamps(mine.data(), stamp, skipped, cells_of_lane, count);
+  if (access.kind != AccessKind::async_write) {  // what conflicts with that was found when the copy was issued
+    look_at(page.write, true);
+    look_at(page.read, false);
+    look_at(page.other_read, false);
   }
+  page.need(page.write, arena);
+  std::copy_n(mine.data(), count, page.write + first);
+  if (page.read) std::fill_n(page.read + first, count, 0);
+  if (page.other_read) std::fill_n(page.other_read + first, count, 0);
 }
 
 void MemoryBlockChecker::require_no_conflict(const Access& access, const Run& run, Stamp earlier, bool earlier_writes,

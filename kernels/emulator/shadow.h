@@ -49,8 +49,16 @@ class ByteFlags {
   }
   // The first byte of the range whose flag is `value`; kNone if there is none.
   uint64_t find(bool value, uint64_t begin, uint64_t count) const {
-    for (uint64_t i = begin; i < begin + count; ++i) {
-      if ((words_[i / 64] >> i % 64 & 1) == uint64_t{value}) return i;
+    const uint64_t skip = value ? 0 : ~uint64_t{0};  // a word without it
+    for (uint64_t i = begin; i < begin + count;) {
+      const uint64_t word = words_[i / 64];
+      if (word == skip) {
+        i = (i / 64 + 1) * 64;
+      } else if ((word >> i % 64 & 1) == uint64_t{value}) {
+        return i;
+      } else {
+        ++i;
+      }
     }
     return kNone;
   }
@@ -164,7 +172,15 @@ bool any_suspicious(const Stamp* earlier, const Stamp* mine, uint64_t count, Pas
 // mine[i] = first + one lane for every 1 << cells_shift cells, of which `skipped` came before.
 void fill_stamps(Stamp* mine, Stamp first, uint64_t skipped, uint32_t cells_shift, uint64_t count);
 
-// Remembers reads in the two arrays of a page.
-void remember_reads(Stamp* read, Stamp* other_read, const Stamp* mine, uint64_t count, Past past);
+// A row of reads; mine[i] as above. Remembers them in `read` and `other_read`. `write` and `other_read` may be null.
+struct ReadOutcome {
+  bool any_suspicious_write;
+  bool needs_other_read;  // nothing was remembered: call again with the array
+};
+ReadOutcome remember_reads(const Stamp* write, Stamp* read, Stamp* other_read, Stamp first, uint64_t skipped,
+                           uint32_t cells_shift, uint64_t count, Past past);
+
+// Is address i address 0 plus i * step, for all 32?
+bool is_arithmetic(const uint64_t* addresses, uint64_t step);
 
 }  // namespace vigor::emulator
