@@ -210,6 +210,7 @@ int main(int argc, char** argv) try {
       if (!device.is_cpu()) {
         CudaGraph graph;
         step.loss = Tensor();
+        allocator_of(device).release_unused();
         graph.capture([&] { step.run(); });
         const double replayed = best_seconds(device, static_cast<int>(steps), [&] { graph.replay(); });
         result["graph_step_s"] = replayed;

@@ -84,6 +84,7 @@ struct Allocator::State {
   };
 
   std::unique_ptr<System> system;
+  bool gives_back = true;
   mutable std::mutex mutex;
   AllocatorStats stats;
   std::set<Block*, BySize> free_blocks;
@@ -98,6 +99,10 @@ struct Allocator::State {
       nbytes = least;
       data = system->reserve(nbytes);
     }
+    if (data == nullptr && gives_back) {  // segments too small for this request may hold what is missing
+      release_unused();
+      data = system->reserve(nbytes);
+    }
     if (data == nullptr)
       throw std::runtime_error(fmt::format("out of memory: {} MB more were needed, {} MB are in use", nbytes >> 20,
                                            stats.current_bytes >> 20));
@@ -106,6 +111,19 @@ struct Allocator::State {
     auto* block = new Block{static_cast<std::byte*>(data), nbytes, true, false, nullptr, nullptr};
     segments.push_back({data, nbytes, block});
     return block;
+  }
+
+  // Segments of which no part is in use go back to the system.
+  void release_unused() {
+    std::erase_if(segments, [&](const Segment& segment) {
+      if (!segment.first->is_free || segment.first->next != nullptr) return false;
+      free_blocks.erase(segment.first);
+      delete segment.first;
+      system->allow(segment.data, segment.nbytes);
+      system->release(segment.data, segment.nbytes);
+      stats.reserved_bytes -= segment.nbytes;
+      return true;
+    });
   }
 
   Block* take_large(size_t nbytes) {
@@ -182,8 +200,9 @@ struct Allocator::State {
   }
 };
 
-Allocator::Allocator(std::unique_ptr<System> system) : state_(std::make_unique<State>()) {
+Allocator::Allocator(std::unique_ptr<System> system, bool gives_back) : state_(std::make_unique<State>()) {
   state_->system = std::move(system);
+  state_->gives_back = gives_back;
 }
 
 Allocator::~Allocator() {
@@ -233,17 +252,8 @@ void Allocator::reset_peak() {
 }
 
 void Allocator::release_unused() {
-  State& s = *state_;
-  const std::lock_guard lock(s.mutex);
-  std::erase_if(s.segments, [&](const State::Segment& segment) {
-    if (!segment.first->is_free || segment.first->next != nullptr) return false;
-    s.free_blocks.erase(segment.first);
-    delete segment.first;
-    s.system->allow(segment.data, segment.nbytes);
-    s.system->release(segment.data, segment.nbytes);
-    s.stats.reserved_bytes -= segment.nbytes;
-    return true;
-  });
+  const std::lock_guard lock(state_->mutex);
+  state_->release_unused();
 }
 
 namespace {

@@ -38,7 +38,9 @@ class Allocator {
     virtual size_t gap() const { return 0; }
   };
 
-  explicit Allocator(std::unique_ptr<System> system);
+  // gives_back: when the system has no more, unused segments are returned to it first. Not for memory that a recorded
+  // graph will use again.
+  explicit Allocator(std::unique_ptr<System> system, bool gives_back = true);
   ~Allocator();
   Allocator(const Allocator&) = delete;
   Allocator& operator=(const Allocator&) = delete;

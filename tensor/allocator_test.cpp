@@ -57,6 +57,21 @@ TEST(Allocator, SameSizesAgainAskTheSystemForNothing) {
   EXPECT_EQ(held, 0u);
 }
 
+TEST(Allocator, UnusedSegmentsMakeRoomForALargerRequest) {
+  size_t held = 0;
+  Allocator allocator(std::make_unique<CountingSystem>(&held, 100 * kMegabyte));
+  allocator.free(allocator.allocate(60 * kMegabyte).block);  // kept, and too small for what comes
+  const Allocator::Allocation large = allocator.allocate(80 * kMegabyte);
+  EXPECT_EQ(allocator.stats().reserved_bytes, 80 * kMegabyte);
+  allocator.free(large.block);
+
+  size_t held_by_graph = 0;
+  Allocator of_graph(std::make_unique<CountingSystem>(&held_by_graph, 100 * kMegabyte), false);
+  of_graph.free(of_graph.allocate(60 * kMegabyte).block);
+  EXPECT_THROW(of_graph.allocate(80 * kMegabyte), std::runtime_error);
+  EXPECT_EQ(held_by_graph, 60 * kMegabyte);
+}
+
 TEST(Allocator, FreeNeighboursBecomeOne) {
   size_t held = 0;
   Allocator allocator(std::make_unique<CountingSystem>(&held));

@@ -8,7 +8,7 @@
 namespace vigor {
 
 struct CudaGraph::State {
-  Allocator memory{cuda_system(/*of_graph=*/true)};
+  Allocator memory{cuda_system(/*of_graph=*/true), /*gives_back=*/false};
   cudaGraphExec_t executable = nullptr;
   ~State() {
     if (executable != nullptr && cudaGraphExecDestroy(executable) != cudaSuccess) (void)cudaGetLastError();

@@ -162,8 +162,8 @@ void Trainer::train_step() {
   if (config_.cuda_graph && eager_steps_ == kEagerSteps && !graph_) {
     if constexpr (kCudaBuild) {
       graph_ = std::make_unique<CudaGraph>();
+      allocator_of(setup_.device).release_unused();  // what the eager steps used: the graph has memory of its own
       graph_->capture([this] { enqueue_step(); });
-      allocator_of(setup_.device).release_unused();  // what the eager steps used
     }
   }
   if (graph_) {

@@ -21,7 +21,9 @@ template <class T, bool kPacked>
 __global__ void __launch_bounds__(kThreads)
     attention_terms(const T* y, const T* dy, const float* lse, const float* dlse, RowTerms* terms, unsigned rows,
                     int lanes, int Tq, int Hq, int P) {
-  const unsigned row = (blockIdx.x * kThreads + threadIdx.x) / static_cast<unsigned>(lanes);
+  // lanes divides kThreads; rows times lanes may exceed 2^32.
+  const auto row_lanes = static_cast<unsigned>(lanes);
+  const unsigned row = blockIdx.x * (kThreads / row_lanes) + threadIdx.x / row_lanes;
   const int lane = static_cast<int>(threadIdx.x) % lanes;
   float sum = 0;
   if (row < rows) {

@@ -140,7 +140,8 @@ void describe_backward(Graph& graph, const AttentionInputs& in, const AttentionG
 template <class Describe>
 Plan& plan_for(const AttentionInputs& in, std::initializer_list<const TensorView*> views, Describe&& describe) {
   static std::mutex mutex;
-  static std::map<std::vector<int64_t>, std::unique_ptr<Plan>> plans;
+  // Never destroyed, like the allocators: cuDNN may be gone before static objects are.
+  static auto& plans = *new std::map<std::vector<int64_t>, std::unique_ptr<Plan>>;
   std::vector<int64_t> key = {in.causal, std::bit_cast<int64_t>(in.scale), static_cast<int64_t>(views.size())};
   for (const TensorView* x : views) {
     key.insert(key.end(), x->sizes.begin(), x->sizes.end());
@@ -157,21 +158,30 @@ Plan& plan_for(const AttentionInputs& in, std::initializer_list<const TensorView
   return *plan;
 }
 
+// Every row does; strides of dimensions of size 1 say nothing.
+bool starts_on_16_bytes(const TensorView& x) {
+  for (int dim = 0; dim < 3; ++dim)
+    if (x.sizes[dim] > 1 && x.strides[dim] % 8 != 0) return false;
+  return reinterpret_cast<uintptr_t>(x.data) % 16 == 0;
+}
+
 void check_supported(const AttentionInputs& in) {
   const int64_t P = in.q.sizes[3];
   if (in.q.dtype != Dtype::bf16 || P % 8 != 0 || P > 128)
     fail("attention: cuDNN's kernels take bf16 with heads of 8, 16 .. 128 channels; got {} with {} (--attention own)",
          name_of(in.q.dtype), P);
+  check(starts_on_16_bytes(in.q) && starts_on_16_bytes(in.k) && starts_on_16_bytes(in.v),
+        "attention: cuDNN's kernels want rows of q, k and v that start on 16 bytes (--attention own)");
 }
 
 Plan& forward_plan(const AttentionInputs& in, const TensorView& y, const TensorView& lse) {
   check_supported(in);
-  return plan_for(in, {&in.q, &in.k, &in.v}, [&](Graph& graph) { describe_forward(graph, in, y, lse); });
+  return plan_for(in, {&in.q, &in.k, &in.v, &y}, [&](Graph& graph) { describe_forward(graph, in, y, lse); });
 }
 Plan& backward_plan(const AttentionInputs& in, const AttentionGradients& grads) {
   check_supported(in);
   check(!grads.dlse.defined(), "attention_backward: cuDNN's kernels have no gradient through lse (--attention own)");
-  return plan_for(in, {&in.q, &in.k, &in.v, &grads.dq, &grads.dk, &grads.dv},
+  return plan_for(in, {&in.q, &in.k, &in.v, &grads.y, &grads.dy, &grads.dq, &grads.dk, &grads.dv},
                   [&](Graph& graph) { describe_backward(graph, in, grads); });
 }
 

@@ -71,6 +71,7 @@ void column_sum_with_scratch_cuda(int64_t m, int64_t n, const GemmInput& x, cons
       const bool packs = packs_fit<T>(x.data, x.ld) && n % N == 0;
       const int64_t across = ceil_div(n, kWarpSize * (packs ? N : 1));
       const int64_t room = scratch_bytes / static_cast<int64_t>(sizeof(float)) / n;
+      check(room > 0, "column_sum: the scratch memory has no room for {} columns", n);
       const int64_t wanted = ceil_div(int64_t{4} * cuda_limits().multiprocessors, across);
       const int64_t most = std::min({ceil_div(m, kRowsPerPart), wanted, room, int64_t{65535}});
       const int64_t rows_per_part = ceil_div(m, std::max<int64_t>(most, 1));
