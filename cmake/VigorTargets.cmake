@@ -120,7 +120,7 @@ function(vigor_cuda_test name)
   endif()
   vigor_test(${name} ${ARGN})
   if(VIGOR_BUILD_TESTS)
-    set_tests_properties(${name} PROPERTIES LABELS emulated
+    set_tests_properties(${name} PROPERTIES LABELS emulated TIMEOUT 120
       ENVIRONMENT "OMP_WAIT_POLICY=passive;LD_LIBRARY_PATH=${PROJECT_BINARY_DIR}/emulated;VIGOR_EMULATOR_CHECK=full")
     if(TARGET vigor_emulator)
       add_dependencies(${name} vigor_emulator)
