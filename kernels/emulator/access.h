@@ -131,6 +131,8 @@ class Checker {
 // The lines that every report ends with: kernel, source, block and thread. `lane` < 0 leaves the thread out.
 std::string describe_place(const LaunchInfo& launch, const BlockInfo& block, uint32_t warp, int lane,
                            const SourceLocation& source);
+// "void vigor::copy<float>(float*, long)" for a kernel's mangled name; anything else as it is.
+std::string readable_name(std::string_view mangled);
 // "(x,y,z)" of thread 32 * warp + lane in a block of this size.
 std::string thread_index(const Dim3& block, uint32_t warp, uint32_t lane);
 

@@ -174,7 +174,7 @@ Counts Counters::of_kernels(std::string_view name_part, uint64_t* launches) cons
   Counts total;
   *launches = 0;
   for (const auto& [name, kernel] : kernels_) {
-    if (readable_kernel_name(name).find(name_part) == std::string::npos) continue;
+    if (readable_name(name).find(name_part) == std::string::npos) continue;
     *launches += kernel.launches;
     for (const Counts& counts : kernel.instructions) total += counts;
   }

@@ -75,7 +75,4 @@ class Counters {
 // Counts what one access costs.
 void count_access(const Access& access, Counts& counts);
 
-// "void vigor::copy<float>(float*, long)" for a mangled name; anything else as it is.
-std::string readable_kernel_name(std::string_view mangled);
-
 }  // namespace vigor::emulator

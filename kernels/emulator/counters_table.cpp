@@ -1,9 +1,7 @@
 // The counters as a table for people.
-#include <cxxabi.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <iterator>
 
 #include "kernels/emulator/counters.h"
@@ -51,14 +49,6 @@ std::string row(const std::string& name, const Counts& counts, uint64_t total_co
 
 }  // namespace
 
-std::string readable_kernel_name(std::string_view mangled) {
-  int status = 0;
-  char* demangled = abi::__cxa_demangle(std::string(mangled).c_str(), nullptr, nullptr, &status);
-  std::string name = status == 0 ? demangled : std::string(mangled);
-  std::free(demangled);
-  return name;
-}
-
 std::string Counters::kernel_table(const std::string& name, const Kernel& kernel) const {
   Counts total;
   std::map<Line, Counts> by_line;
@@ -72,7 +62,7 @@ std::string Counters::kernel_table(const std::string& name, const Kernel& kernel
 
   std::string text = fmt::format(
       "{}\n  launches {}, cost {}, lane instructions {}, barriers {}, atomics {}, local memory {} B\n",
-      readable_kernel_name(name), kernel.launches, short_number(total.cost()), short_number(total.lane_instructions),
+      readable_name(name), kernel.launches, short_number(total.cost()), short_number(total.lane_instructions),
       short_number(total.barriers), short_number(total.atomics), short_number(total.local_bytes));
   text += heading() + row("all", total, total.cost());
   for (size_t i = 0; i < std::min(lines.size(), kLinesShown); ++i) {

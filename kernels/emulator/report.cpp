@@ -13,13 +13,6 @@
 namespace vigor::emulator {
 namespace {
 
-std::string demangled(std::string_view name) {
-  int status = 0;
-  const std::unique_ptr<char, void (*)(void*)> text(
-      abi::__cxa_demangle(std::string(name).c_str(), nullptr, nullptr, &status), std::free);
-  return status == 0 && text ? text.get() : std::string(name);
-}
-
 const char* space_name(Space space) {
   switch (space) {
     case Space::global:
@@ -44,6 +37,13 @@ const char* action_name(const Instruction& instruction, const Block& block) {
 
 }  // namespace
 
+std::string readable_name(std::string_view mangled) {
+  int status = 0;
+  const std::unique_ptr<char, void (*)(void*)> text(
+      abi::__cxa_demangle(std::string(mangled).c_str(), nullptr, nullptr, &status), std::free);
+  return status == 0 && text ? text.get() : std::string(mangled);
+}
+
 std::string thread_index(const Dim3& block, uint32_t warp, uint32_t lane) {
   const uint32_t thread = warp * kWarpSize + lane;
   return fmt::format("({},{},{})", thread % block.x, thread / block.x % block.y, thread / block.x / block.y);
@@ -67,7 +67,7 @@ std::string describe_place(const LaunchInfo& launch, const BlockInfo& block, uin
       lane < 0 ? fmt::format("warp {}", warp)
                : fmt::format("thread {}", thread_index(launch.block, warp, static_cast<uint32_t>(lane)));
   return fmt::format("\n  kernel  {}\n  source  {}\n  block   ({},{},{}) of ({},{},{})   {} of ({},{},{})",
-                     demangled(launch.kernel), describe_source(source), block.index.x, block.index.y, block.index.z,
+                     readable_name(launch.kernel), describe_source(source), block.index.x, block.index.y, block.index.z,
                      launch.grid.x, launch.grid.y, launch.grid.z, thread, launch.block.x, launch.block.y,
                      launch.block.z);
 }

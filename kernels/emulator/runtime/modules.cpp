@@ -1,9 +1,6 @@
 #include "kernels/emulator/runtime/modules.h"
 
-#include <cxxabi.h>
-
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <utility>
@@ -128,14 +125,6 @@ ModuleVariable find_variable(const void* host_variable) {
   const ModuleVariable* variable = module_of(*found->second.binary).find_variable(found->second.name);
   require(variable != nullptr, cudaErrorInvalidSymbol);
   return *variable;
-}
-
-std::string readable_name(const std::string& mangled) {
-  int status = 0;
-  char* text = abi::__cxa_demangle(mangled.c_str(), nullptr, nullptr, &status);
-  std::string name = status == 0 && text != nullptr ? text : mangled;
-  std::free(text);
-  return name;
 }
 
 void reload_modules() {

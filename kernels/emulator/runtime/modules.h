@@ -51,9 +51,6 @@ const KernelInfo& info_of(const Kernel& kernel);
 // Address and size of a __device__ or __constant__ variable, given its host shadow. Throws cudaErrorInvalidSymbol.
 ModuleVariable find_variable(const void* host_variable);
 
-// "name(types)" of a mangled name.
-std::string readable_name(const std::string& mangled);
-
 void reload_modules();  // cudaDeviceReset: variables take their initial values again at the next use
 
 }  // namespace vigor::emulator
