@@ -6,7 +6,8 @@ namespace vigor {
 
 struct StagedTensor::Pinned {
   Tensor buffers[2];
-  std::unique_ptr<CudaEvent> copied[2];  // null until the buffer was sent
+  std::shared_ptr<CudaEvent>
+      copied[2];  // null until the buffer was sent; shared: builds without CUDA name no destructor
   int next = 0;
 };
 
@@ -36,8 +37,8 @@ void StagedTensor::send() {
   if (!pinned_) return;
   if constexpr (kCudaBuild) {
     upload_pinned(device_, pinned_->buffers[pinned_->next]);
-    std::unique_ptr<CudaEvent>& event = pinned_->copied[pinned_->next];
-    if (!event) event = std::make_unique<CudaEvent>();
+    std::shared_ptr<CudaEvent>& event = pinned_->copied[pinned_->next];
+    if (!event) event = std::make_shared<CudaEvent>();
     event->record();
   }
   pinned_->next ^= 1;

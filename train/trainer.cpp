@@ -77,7 +77,7 @@ class Trainer {
   Tensor eval_ids_, eval_targets_;    // i32 [B,T] on the host
   Tensor step_loss_;                  // f32 [], of the last step
   Tensor line_losses_;                // f32 [], sum over the steps since the last line
-  std::unique_ptr<CudaGraph> graph_;  // of a whole step, once it is captured
+  std::shared_ptr<CudaGraph> graph_;  // of a whole step, once it is captured
   int64_t eager_steps_ = 0;
 
   Progress progress_;
@@ -161,7 +161,7 @@ void Trainer::train_step() {
   state_.set_inputs(optimizer_.inputs(progress_state_.step, schedule_.at(progress_state_.step)));
   if (config_.cuda_graph && eager_steps_ == kEagerSteps && !graph_) {
     if constexpr (kCudaBuild) {
-      graph_ = std::make_unique<CudaGraph>();
+      graph_ = std::make_shared<CudaGraph>();
       allocator_of(setup_.device).release_unused();  // what the eager steps used: the graph has memory of its own
       graph_->capture([this] { enqueue_step(); });
     }
