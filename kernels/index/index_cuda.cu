@@ -1,4 +1,5 @@
 #include "kernels/index/index_kernels.h"
+#include "kernels/visit_size_cuda.cuh"
 #include "tensor/cuda_kernel.cuh"
 #include "tensor/strided_loop.h"
 
@@ -11,21 +12,6 @@ template <class F>
 void visit_ids(Dtype dtype, F&& f) {
   if (dtype == Dtype::i32) return f.template operator()<int32_t>();
   f.template operator()<int64_t>();
-}
-
-// Gathering moves bytes: elements of one size are one type.
-template <class F>
-void visit_size(size_t size, F&& f) {
-  switch (size) {
-    case 1:
-      return f.template operator()<uint8_t>();
-    case 2:
-      return f.template operator()<uint16_t>();
-    case 4:
-      return f.template operator()<uint32_t>();
-    default:
-      return f.template operator()<uint64_t>();
-  }
 }
 
 // One thread an element of y. Offset 1 is that of x at id 0. An id out of range gives an element of ones in all bits:

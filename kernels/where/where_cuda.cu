@@ -1,4 +1,5 @@
 #include "kernels/map_cuda.cuh"
+#include "kernels/visit_size_cuda.cuh"
 #include "kernels/where/where_kernels.h"
 
 namespace vigor {
@@ -10,21 +11,6 @@ struct Choose {
     return mask != 0 ? a : b;
   }
 };
-
-// Elements are moved and not computed with: unsigned integers of their size stand for every dtype.
-template <class F>
-void visit_size(size_t nbytes, F&& f) {
-  switch (nbytes) {
-    case 1:
-      return f.template operator()<uint8_t>();
-    case 2:
-      return f.template operator()<uint16_t>();
-    case 4:
-      return f.template operator()<uint32_t>();
-    default:
-      return f.template operator()<uint64_t>();
-  }
-}
 
 }  // namespace
 
