@@ -5,9 +5,6 @@
 namespace vigor::emulator::VIGOR_ISA {
 namespace {
 
-using u32 = uint32_t;
-using u64 = uint64_t;
-
 template <class T>
 constexpr auto kAdd = [](T old, T a) { return static_cast<T>(old + a); };
 template <class T>

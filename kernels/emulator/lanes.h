@@ -13,6 +13,16 @@
 
 namespace vigor::emulator::VIGOR_ISA {
 
+// PTX's names of the integer types, for the tables of instructions.
+using u8 = uint8_t;
+using u16 = uint16_t;
+using u32 = uint32_t;
+using u64 = uint64_t;
+using s8 = int8_t;
+using s16 = int16_t;
+using s32 = int32_t;
+using s64 = int64_t;
+
 // What a plane holds for a T: see Operand.
 template <bool kWide>
 struct StorageOf {

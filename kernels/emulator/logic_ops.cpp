@@ -4,13 +4,6 @@
 namespace vigor::emulator::VIGOR_ISA {
 namespace {
 
-using u16 = uint16_t;
-using u32 = uint32_t;
-using u64 = uint64_t;
-using s16 = int16_t;
-using s32 = int32_t;
-using s64 = int64_t;
-
 constexpr auto kAnd = [](auto a, auto b) { return static_cast<decltype(a)>(a & b); };
 constexpr auto kOr = [](auto a, auto b) { return static_cast<decltype(a)>(a | b); };
 constexpr auto kXor = [](auto a, auto b) { return static_cast<decltype(a)>(a ^ b); };
