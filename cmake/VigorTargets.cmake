@@ -112,6 +112,19 @@ function(vigor_test name)
   set_tests_properties(${name} PROPERTIES ENVIRONMENT OMP_WAIT_POLICY=passive)
 endfunction()
 
+# vigor_folder_tests(target): every <x>_test.cpp and <x>_cuda_test.cpp of the current folder, linked to `target`.
+function(vigor_folder_tests target)
+  file(GLOB tests CONFIGURE_DEPENDS *_test.cpp)
+  foreach(test IN LISTS tests)
+    get_filename_component(name ${test} NAME_WE)
+    if(name MATCHES "_cuda_test$")
+      vigor_cuda_test(${name} SOURCES ${test} LINK ${target})
+    else()
+      vigor_test(${name} SOURCES ${test} LINK ${target})
+    endif()
+  endforeach()
+endfunction()
+
 # vigor_cuda_test(name SOURCES ... LINK ...): a GoogleTest program for kCuda. ctest runs it on the emulated device with
 # the full checker (label `emulated`); scripts/gpu-check runs the same program on a GPU.
 function(vigor_cuda_test name)
