@@ -25,6 +25,8 @@ Tensor window(const Tensor& flat, int64_t offset, const Shape& sizes) {
 
 }  // namespace
 
+Tensor ArenaSlot::part_of(const Tensor& whole) const { return window(whole, offset, tensor.shape()); }
+
 std::string ArenaGroup::describe_element(int64_t offset) const {
   for (const ArenaSlot& slot : slots) {
     if (offset < slot.offset || offset >= slot.offset + slot.tensor.numel()) continue;
@@ -98,8 +100,7 @@ void ParameterArena::allocate_gradients() {
   if (has_gradients()) return;
   for (ArenaGroup& group : groups_) {
     group.gradients = zeros_like(group.values);
-    for (const ArenaSlot& slot : group.slots)
-      set_grad_buffer(slot.tensor, window(group.gradients, slot.offset, slot.tensor.shape()));
+    for (const ArenaSlot& slot : group.slots) set_grad_buffer(slot.tensor, slot.part_of(group.gradients));
   }
 }
 

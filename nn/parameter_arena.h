@@ -31,6 +31,9 @@ struct ArenaSlot {
   std::string name;
   int64_t offset = 0;  // in elements
   Tensor tensor;       // the parameter itself, a leaf named `name`
+
+  // This parameter's elements of a tensor laid out like its group (its values, gradients, moments), sharing its memory.
+  Tensor part_of(const Tensor& whole) const;
 };
 
 // One contiguous piece. Each parameter starts at a multiple of 64 bytes; the gaps are zero in values and gradients and

@@ -4,16 +4,6 @@
 #include "tensor/primitives.h"
 
 namespace vigor {
-namespace {
-
-// The part of a group-sized tensor that belongs to one parameter.
-Tensor part(const Tensor& whole, const ArenaSlot& slot) {
-  const Shape& sizes = slot.tensor.shape();
-  return Tensor(whole.storage(), whole.offset() + slot.offset, sizes, contiguous_strides(sizes), whole.dtype());
-}
-
-}  // namespace
-
 Optimizer::Optimizer(ParameterArena& arena, const OptimizerOptions& options) : arena_(arena), options_(options) {
   for (const ArenaGroup& group : arena.groups()) {
     const Dtype dtype = group.dtype == Dtype::bf16 ? Dtype::f32 : group.dtype;
@@ -60,7 +50,7 @@ Tensor Optimizer::full_precision(const ArenaSlot& parameter) const {
   for (size_t i = 0; i < state_.size(); ++i) {
     if (!state_[i].master.defined()) continue;
     for (const ArenaSlot& slot : arena_.groups()[i].slots)
-      if (slot.name == parameter.name) return part(state_[i].master, slot);
+      if (slot.name == parameter.name) return slot.part_of(state_[i].master);
   }
   return parameter.tensor;
 }
@@ -69,8 +59,8 @@ std::vector<std::pair<std::string, Tensor>> Optimizer::named_state() const {
   std::vector<std::pair<std::string, Tensor>> named;
   for (size_t i = 0; i < state_.size(); ++i) {
     for (const ArenaSlot& slot : arena_.groups()[i].slots) {
-      named.emplace_back("exp_avg." + slot.name, part(state_[i].exp_avg, slot));
-      named.emplace_back("exp_avg_sq." + slot.name, part(state_[i].exp_avg_sq, slot));
+      named.emplace_back("exp_avg." + slot.name, slot.part_of(state_[i].exp_avg));
+      named.emplace_back("exp_avg_sq." + slot.name, slot.part_of(state_[i].exp_avg_sq));
       if (state_[i].master.defined() && options_.stochastic_rounding)
         named.emplace_back("rounded." + slot.name, slot.tensor.without_slot());
     }
@@ -82,8 +72,8 @@ void Optimizer::set_masters(const std::function<Tensor(const std::string& name)>
   for (size_t i = 0; i < state_.size(); ++i) {
     if (!state_[i].master.defined()) continue;
     for (const ArenaSlot& slot : arena_.groups()[i].slots) {
-      copy(part(state_[i].master, slot), value_of(slot.name));
-      copy(slot.tensor, part(state_[i].master, slot));
+      copy(slot.part_of(state_[i].master), value_of(slot.name));
+      copy(slot.tensor, slot.part_of(state_[i].master));
       slot.tensor.storage()->bump_version();
     }
   }
