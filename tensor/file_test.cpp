@@ -1,4 +1,5 @@
 #include "tensor/file.h"
+#include "tests/support/temporary_folder.h"
 
 #include <fmt/core.h>
 #include <gtest/gtest.h>
@@ -16,15 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class FileTest : public testing::Test {
+class FileTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "vigor-file-test-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   std::vector<std::string> names() const {
     std::vector<std::string> names;
     for (const auto& entry : fs::directory_iterator(folder_)) names.push_back(entry.path().filename().string());
@@ -32,7 +26,8 @@ class FileTest : public testing::Test {
     return names;
   }
 
-  fs::path folder_;
+  const vigor::testing::TemporaryFolder temporary_;
+  const fs::path folder_ = temporary_.path();
 };
 
 template <class Error, class F>
@@ -189,7 +184,7 @@ TEST_F(FileTest, TheNextWriterRemovesWhatAKilledOneLeft) {
   EXPECT_EQ(names(), (Names{"a", "a.tmp-by-a-user", "b"}));
 }
 
-class AtomicFolderTest : public FileTest, public testing::WithParamInterface<AtomicFolder::Replace> {
+class AtomicFolderTest : public FileTest, public ::testing::WithParamInterface<AtomicFolder::Replace> {
  protected:
   void save(const std::string& text) {
     AtomicFolder folder(folder_ / "last", GetParam());
@@ -255,7 +250,7 @@ TEST_P(AtomicFolderTest, KillAtAnyMomentLeavesACompleteFolder) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Methods, AtomicFolderTest,
-                         testing::Values(AtomicFolder::Replace::swap_if_possible, AtomicFolder::Replace::two_renames),
+                         ::testing::Values(AtomicFolder::Replace::swap_if_possible, AtomicFolder::Replace::two_renames),
                          [](const auto& method) {
                            return method.param == AtomicFolder::Replace::two_renames ? "TwoRenames" : "Swap";
                          });

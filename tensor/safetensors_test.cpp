@@ -1,4 +1,5 @@
 #include "tensor/safetensors.h"
+#include "tests/support/temporary_folder.h"
 
 #include <gtest/gtest.h>
 
@@ -13,16 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class SafetensorsTest : public testing::Test {
+class SafetensorsTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "vigor-safetensors-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    folder_ = name;
-    path_ = folder_ / "model.safetensors";
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   // A file from a header as it stands and `data_bytes` zero bytes.
   void write_raw(const std::string& header, size_t data_bytes, const char* name = "model.safetensors") {
     const uint64_t length = header.size();
@@ -43,7 +36,9 @@ class SafetensorsTest : public testing::Test {
     return error_of(path_);
   }
 
-  fs::path folder_, path_;
+  const vigor::testing::TemporaryFolder temporary_;
+  const fs::path folder_ = temporary_.path();
+  const fs::path path_ = folder_ / "model.safetensors";
 };
 
 #define EXPECT_CONTAINS(text, part) EXPECT_NE((text).find(part), std::string::npos) << (text)

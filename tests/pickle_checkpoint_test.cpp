@@ -1,4 +1,5 @@
 #include "models/hf/pickle_checkpoint.h"
+#include "tests/support/temporary_folder.h"
 
 #include <gtest/gtest.h>
 #include <zip.h>
@@ -45,7 +46,7 @@ TEST(PickleFixture, ReadsTheModelInsideATrainingCheckpoint) {
   EXPECT_EQ(checkpoint.tensor("0.weight").shape(), (Shape{2, 3}));
 }
 
-class PickleDtypes : public testing::TestWithParam<const char*> {};
+class PickleDtypes : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(PickleDtypes, ReadsDtypesStridesAndSharedStorages) {
   const PickleCheckpoint checkpoint(fixture(GetParam()));
@@ -89,7 +90,7 @@ TEST_P(PickleDtypes, ATypeThatCannotBeReadIsAnErrorOnlyWhenAskedFor) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Protocols, PickleDtypes,
-                         testing::Values("dtypes.bin", "dtypes_protocol_4.bin", "dtypes_protocol_5.bin"),
+                         ::testing::Values("dtypes.bin", "dtypes_protocol_4.bin", "dtypes_protocol_5.bin"),
                          [](const auto& file) { return std::to_string(file.index); });
 
 TEST(PickleFixture, RefusesOtherClassesAndTheOldFormat) {
@@ -100,16 +101,8 @@ TEST(PickleFixture, RefusesOtherClassesAndTheOldFormat) {
 
 // ---- hostile files, written here ----
 
-class HostileCheckpoint : public testing::Test {
+class HostileCheckpoint : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "vigor-pickle-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    folder_ = name;
-    path_ = folder_ / "pytorch_model.bin";
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   using Records = std::vector<std::pair<std::string, std::string>>;
 
   void write_zip(const Records& records, int method = ZIP_CM_STORE) {
@@ -131,7 +124,9 @@ class HostileCheckpoint : public testing::Test {
     return error_of(path_);
   }
 
-  fs::path folder_, path_;
+  const vigor::testing::TemporaryFolder temporary_;
+  const fs::path folder_ = temporary_.path();
+  const fs::path path_ = folder_ / "pytorch_model.bin";
 };
 
 std::string text(const std::string& s) { return "X" + std::string{static_cast<char>(s.size())} + "\0\0\0"s + s; }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tensor/file.h"
+#include "tests/support/temporary_folder.h"
 
 namespace vigor {
 namespace {
@@ -93,15 +94,10 @@ std::vector<Message> events_of(const fs::path& path) {
   return events;
 }
 
-class TensorBoardTest : public testing::Test {
+class TensorBoardTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "vigor-tensorboard-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-  fs::path folder_;
+  const vigor::testing::TemporaryFolder temporary_;
+  const fs::path folder_ = temporary_.path();
 };
 
 TEST(Crc32c, KnownValues) {  // RFC 3720, appendix B.4

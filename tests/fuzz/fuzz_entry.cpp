@@ -3,36 +3,21 @@
 #include <unistd.h>
 
 #include <cstdint>
-#include <cstdlib>
 
 #include "tests/fuzz/fuzz.h"
+#include "tests/support/temporary_folder.h"
 
 namespace {
 
 namespace fs = std::filesystem;
 
-class Folder {
- public:
-  Folder() {
-    const fs::path parent = ::access("/dev/shm", W_OK) == 0 ? fs::path("/dev/shm") : fs::temp_directory_path();
-    std::string name = (parent / "vigor-fuzz-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) std::abort();
-    path_ = name;
-  }
-  ~Folder() {
-    std::error_code error;
-    fs::remove_all(path_, error);
-  }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
+// In memory where that is possible: a folder is written for every input.
+fs::path fastest_parent() { return ::access("/dev/shm", W_OK) == 0 ? fs::path("/dev/shm") : fs::temp_directory_path(); }
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const Folder folder;
+  static const vigor::testing::TemporaryFolder folder(fastest_parent());
   vigor::fuzz_one({reinterpret_cast<const char*>(data), size}, folder.path());
   return 0;
 }
