@@ -48,7 +48,7 @@ __global__ void __launch_bounds__(kTensorThreads) attention_dq_v3(Inputs<bf16_t>
   load_rows_async<kOwnedRows>(q, in.q.head(b, h), in.q.t_stride, first, in.Tq, in.packed);
   load_rows_async<kOwnedRows>(dy, grads.dy.head(b, h), grads.dy.t_stride, first, in.Tq, in.packed);
   load_keys(0, 0);
-  copies_commit();
+  commit_copies();
 
   RowTerms terms[2];
   int last_seen[2];
@@ -61,8 +61,8 @@ __global__ void __launch_bounds__(kTensorThreads) attention_dq_v3(Inputs<bf16_t>
   const int end = visible.of(min(first + kOwnedRows, in.Tq) - 1);
   for (int key = 0, stage = 0; key < end; key += kKeys, stage ^= 1) {
     if (key + kKeys < end) load_keys(key + kKeys, stage ^ 1);
-    copies_commit();
-    copies_wait<1>();
+    commit_copies();
+    wait_for_copies<1>();
     __syncthreads();  // this tile is there
     float s[kKeys / 8][4], dp[kKeys / 8][4];
     multiply_rows(s, q, keys.first(stage), at);
@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(kTensorThreads) attention_dq_v3(Inputs<bf16_t>
     add_weighted_rows(dq, dp, keys.first(stage), at);
     __syncthreads();  // nobody reads this tile any more
   }
-  copies_wait<0>();
+  wait_for_copies<0>();
   __syncthreads();
   store_rows<P>(grads.dq.head(b, h), grads.dq.t_stride, first, in.Tq, dq, in.scale, in.scale, q, at);
 }
@@ -108,16 +108,17 @@ __global__ void __launch_bounds__(kTensorThreads) attention_dkv_v3(Inputs<bf16_t
     const int j = static_cast<int>(threadIdx.x);
     const bool exists = query + j < in.Tq;
     if (j < kQueries)
-      copy_async<sizeof(RowTerms)>(terms + stage * kQueries + j, from + (exists ? query + j : 0), exists);
+      copy_async<sizeof(RowTerms)>(terms + stage * kQueries + j, from + (exists ? query + j : 0),
+                                   exists ? static_cast<int>(sizeof(RowTerms)) : 0);
   };
   if (tiles > 0) load_queries(0, 0);
-  copies_commit();
+  commit_copies();
 
   float dk[P / 8][4] = {}, dv[P / 8][4] = {};
   for (int tile = 0, stage = 0; tile < tiles * in.group; ++tile, stage ^= 1) {
     if (tile + 1 < tiles * in.group) load_queries(tile + 1, stage ^ 1);
-    copies_commit();
-    copies_wait<1>();
+    commit_copies();
+    wait_for_copies<1>();
     __syncthreads();  // this tile is there
     const int query = first_query + tile % tiles * kQueries;
 #pragma unroll 1
@@ -142,7 +143,7 @@ __global__ void __launch_bounds__(kTensorThreads) attention_dkv_v3(Inputs<bf16_t
     }
     __syncthreads();  // nobody reads this tile any more
   }
-  copies_wait<0>();
+  wait_for_copies<0>();
   __syncthreads();
   store_rows<P>(grads.dk.head(b, unit.head), grads.dk.t_stride, first, in.Tk, dk, in.scale, in.scale, k, at);
   store_rows<P>(grads.dv.head(b, unit.head), grads.dv.t_stride, first, in.Tk, dv, 1, 1, v, at);

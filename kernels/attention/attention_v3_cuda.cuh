@@ -10,6 +10,7 @@
 // So two neighbouring tiles of c, rounded to bf16, are an a: weights go from the first product to the second without
 // leaving their registers.
 #include "kernels/attention/attention_cuda.cuh"
+#include "kernels/tensor_core_cuda.cuh"
 
 namespace vigor::attention_cuda {
 
@@ -41,54 +42,9 @@ struct Tile {
   static constexpr int bytes(int rows) { return rows * P * static_cast<int>(sizeof(bf16_t)); }
 };
 
-// ---- instructions ----
-
-__device__ inline uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
-
-// Four 8 x 8 matrices; lane l names row l % 8 of matrix l / 8. With kTransposed each arrives transposed.
-template <bool kTransposed>
-__device__ void load_matrices(uint32_t (&r)[4], const void* row) {
-  if constexpr (kTransposed)
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(shared_address(row))
-                 : "memory");
-  else
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(shared_address(row))
-                 : "memory");
-}
-
-__device__ inline void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-      "{%0, %1, %2, %3};"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
 __device__ inline uint32_t pack_pair(float low, float high) {
   const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
   return *reinterpret_cast<const uint32_t*>(&pair);
-}
-
-// Starts a copy to shared memory; writes zeros where `exists` is false. It has landed after copies_wait().
-template <int kBytes>
-__device__ void copy_async(void* to, const void* from, bool exists) {
-  if constexpr (kBytes == 16)  // past the L1 cache
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
-                 "r"(exists ? 16 : 0)
-                 : "memory");
-  else
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(shared_address(to)), "l"(from), "n"(kBytes),
-                 "r"(exists ? kBytes : 0)
-                 : "memory");
-}
-// Copies belong to the group that the next commit closes; waiting leaves the kPending newest groups on their way.
-__device__ inline void copies_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-template <int kPending>
-__device__ void copies_wait() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
 // ---- tiles ----
@@ -102,7 +58,7 @@ __device__ void load_rows_async(Tile<P> tile, const bf16_t* head, int64_t stride
     const bool exists = first + row < end;
     const bf16_t* from = head + (exists ? (first + row) * stride + chunk * 8 : 0);
     bf16_t* to = tile.chunk(row, chunk);
-    if (packed) copy_async<16>(to, from, exists);
+    if (packed) copy_async<16>(to, from, exists ? 16 : 0);
     else
       for (int c = 0; c < 8; ++c) to[c] = exists ? from[c] : bf16_t(0.0f);
   }

@@ -81,25 +81,25 @@ __global__ void __launch_bounds__(kTensorThreads, kMinBlocks<P>)
 
   load_rows_async<kOwnedRows>(q, in.q.head(b, h), in.q.t_stride, first, in.Tq, in.packed);
   load_rows_async<kKeys>(k, k_head, in.k.t_stride, 0, visible.keys, in.packed);
-  copies_commit();
+  commit_copies();
   OnlineSoftmax<P> softmax;
   for (int key = 0; key < end; key += kKeys) {
-    copies_wait<0>();
+    wait_for_copies<0>();
     __syncthreads();  // k is there, and nobody reads the v before it
     load_rows_async<kKeys>(v, v_head, in.v.t_stride, key, visible.keys, in.packed);
-    copies_commit();
+    commit_copies();
     float scores[kKeyTiles][4];
     multiply_rows(scores, q, k, at);
-    copies_wait<0>();
+    wait_for_copies<0>();
     __syncthreads();  // v is there, and nobody reads this k any more
     if (key + kKeys < end) load_rows_async<kKeys>(k, k_head, in.k.t_stride, key + kKeys, visible.keys, in.packed);
-    copies_commit();
+    commit_copies();
     const int query = first + at.row0 + at.quad;
     const int seen[2] = {visible.of(query) - key, visible.of(query + 8) - key};
     softmax.update(scores, seen, in.scale_log2, at.pair);
     add_weighted_rows(softmax.out, scores, v, at);
   }
-  copies_wait<0>();
+  wait_for_copies<0>();
   __syncthreads();  // also the q of a block that sees no key has landed
 
   float factor[2];

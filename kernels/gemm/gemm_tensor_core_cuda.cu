@@ -11,7 +11,7 @@
 #include <algorithm>
 
 #include "kernels/gemm/gemm_own_cuda.h"
-#include "tensor/cuda_kernel.cuh"
+#include "kernels/tensor_core_cuda.cuh"
 
 namespace vigor {
 namespace {
@@ -23,42 +23,6 @@ constexpr int kDepth = 32;  // of k at a time
 constexpr int kThreads = 256;
 constexpr int kWarpM = 64, kWarpN = 32;
 constexpr int kPack = kPackElements<bf16_t>;  // 8 elements, 16 bytes
-
-__device__ uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
-
-// 16 bytes from memory to shared memory, of which the first `bytes` are read and the others become 0.
-__device__ void copy_async(bf16_t* to, const bf16_t* from, int bytes) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes)
-               : "memory");
-}
-__device__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-template <int kPending>
-__device__ void wait_for_copies() {  // until at most kPending groups are under way
-  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
-}
-
-// Four 8 x 8 blocks; lane 8 q + r names row r of block q.
-template <bool kTransposed>
-__device__ void load_blocks(uint32_t (&blocks)[4], const bf16_t* row) {
-  if constexpr (kTransposed)
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(blocks[0]), "=r"(blocks[1]), "=r"(blocks[2]), "=r"(blocks[3])
-                 : "r"(shared_address(row))
-                 : "memory");
-  else
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(blocks[0]), "=r"(blocks[1]), "=r"(blocks[2]), "=r"(blocks[3])
-                 : "r"(shared_address(row))
-                 : "memory");
-}
-
-// sums [16,8] += a [16,16] b [16,8]
-__device__ void multiply_add(float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
 
 // One operand: kTile x kDepth elements of op(X), kept in shared memory as they lie in memory, but for the order of the
 // packs in a row: it differs from row to row ("swizzled"), so that the 8 rows of a block, which ldmatrix reads at once,
@@ -91,7 +55,7 @@ struct Operand {
       const bf16_t* const from = count > 0 ? data + row * ld + column : data;
       bf16_t* const to = tile + place(r, pack);
       if (packs) {
-        copy_async(to, from, count * static_cast<int>(sizeof(bf16_t)));
+        copy_async<16>(to, from, count * static_cast<int>(sizeof(bf16_t)));
       } else {
         Pack<bf16_t, kPack> values;
         for (int e = 0; e < kPack; ++e) values.value[e] = e < count ? from[e] : from_float<bf16_t>(0.0f);
@@ -107,8 +71,8 @@ struct Operand {
     const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
     const int r = lane % 8, second = lane / 8 % 2 * 8, third = lane / 16 * 8;
     const int bx = x + (kSecondAlongX ? second : third), bp = p + (kSecondAlongX ? third : second);
-    if constexpr (kDepthContiguous) load_blocks<false>(blocks, tile + place(bx + r, bp / kPack));
-    else load_blocks<true>(blocks, tile + place(bp + r, bx / kPack));
+    if constexpr (kDepthContiguous) load_matrices<false>(blocks, tile + place(bx + r, bp / kPack));
+    else load_matrices<true>(blocks, tile + place(bp + r, bx / kPack));
   }
 };
 
