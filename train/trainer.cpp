@@ -17,6 +17,7 @@
 #include "tensor/staged_tensor.h"
 #include "tensor/step_state.h"
 #include "train/checkpoint.h"
+#include "train/evaluation.h"
 #include "train/metrics/metrics_log.h"
 #include "train/metrics/plot.h"
 #include "train/metrics/progress.h"
@@ -36,17 +37,13 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 std::span<int32_t> values_of(const Tensor& x) { return {x.data<int32_t>(), static_cast<size_t>(x.numel())}; }
 
-// The first elements of a contiguous buffer as a tensor of its own sizes.
-Tensor front(const Tensor& buffer, const Shape& sizes) {
-  return buffer.with_view({buffer.raw(), sizes, contiguous_strides(sizes), buffer.dtype(), buffer.device()});
-}
-
 class Trainer {
  public:
   explicit Trainer(RunSetup setup);
   int run();
 
  private:
+  int64_t tokens_per_step() const { return config_.accumulate * config_.batch_size * config_.seq_len; }
   void announce();
   void load_batches(int64_t step);
   void micro_batch(int64_t micro);
@@ -74,7 +71,6 @@ class Trainer {
     StagedTensor ids, targets;  // i32 [B,T]
   };
   std::vector<Batch> batches_;        // of one step, `accumulate` of them
-  Tensor eval_ids_, eval_targets_;    // i32 [B,T] on the host
   Tensor step_loss_;                  // f32 [], of the last step
   Tensor line_losses_;                // f32 [], sum over the steps since the last line
   std::shared_ptr<CudaGraph> graph_;  // of a whole step, once it is captured
@@ -100,15 +96,14 @@ Trainer::Trainer(RunSetup setup)
                                        static_cast<uint64_t>(config_.seed)}),
       schedule_{config_.lr, config_.min_lr_ratio, config_.warmup, config_.steps},
       plan_(setup_.resumed ? GemmPlan::from_string(setup_.resumed->state.gemm_plan) : GemmPlan()),
-      eval_ids_(empty({config_.batch_size, config_.seq_len}, Dtype::i32)),
-      eval_targets_(empty_like(eval_ids_)),
       step_loss_(zeros({}, Dtype::f32, setup_.device)),
       line_losses_(zeros({}, Dtype::f32, setup_.device)),
       progress_(config_.json ? stderr : stdout, config_.steps),
       metrics_(fs::path(config_.out) / "metrics.jsonl", setup_.resumed ? setup_.resumed->state.step : 0) {
+  const Shape sizes{config_.batch_size, config_.seq_len};
   for (int64_t micro = 0; micro < config_.accumulate; ++micro)
-    batches_.push_back({StagedTensor(eval_ids_.shape(), Dtype::i32, setup_.device),
-                        StagedTensor(eval_ids_.shape(), Dtype::i32, setup_.device)});
+    batches_.push_back(
+        {StagedTensor(sizes, Dtype::i32, setup_.device), StagedTensor(sizes, Dtype::i32, setup_.device)});
   if (setup_.resumed) {
     progress_state_ = setup_.resumed->state;
     load_optimizer(setup_.resumed->folder, optimizer_);
@@ -173,7 +168,7 @@ void Trainer::train_step() {
     ++eager_steps_;
   }
   ++progress_state_.step;
-  progress_state_.tokens += config_.accumulate * eval_ids_.numel();
+  progress_state_.tokens += tokens_per_step();
   if (setup_.device.is_cpu()) finished_step();
 }
 
@@ -214,7 +209,6 @@ void Trainer::report() {
   if (!line_due && !setup_.device.is_cpu()) return;  // nothing is read from a GPU between lines
   const StepState state = finished_step();
   const double seconds = seconds_since(line_started_) - paused_;
-  const double tokens_per_step = static_cast<double>(config_.accumulate * eval_ids_.numel());
   StepMetrics m;
   m.step = done;
   m.loss = static_cast<double>(line_losses_.item<float>()) / static_cast<double>(line_steps_);
@@ -222,7 +216,7 @@ void Trainer::report() {
   m.lr = state.learning_rate;
   m.grad_norm = state.grad_norm;
   m.tokens = progress_state_.tokens;
-  m.tokens_per_s = static_cast<double>(line_steps_) * tokens_per_step / std::max(seconds, 1e-9);
+  m.tokens_per_s = static_cast<double>(line_steps_ * tokens_per_step()) / std::max(seconds, 1e-9);
   m.seconds = step_seconds_ + seconds;
   m.memory_bytes = static_cast<int64_t>(allocator_of(setup_.device).stats().peak_bytes);
   m.rss_bytes = peak_rss_bytes();
@@ -247,20 +241,11 @@ void Trainer::report() {
 void Trainer::evaluate() {
   if (!setup_.held_out) return;  // announced at the start
   finished_step();
-  const NoGrad no_grad;
-  double total = 0;
+  const Evaluation result = vigor::evaluate(model_, *setup_.held_out);
   EvalMetrics m;
-  setup_.held_out->reset();
-  while (const auto size = setup_.held_out->next(values_of(eval_ids_), values_of(eval_targets_))) {
-    const Shape sizes{size->rows, size->length};
-    const int64_t tokens = sizes.numel();
-    const Tensor loss = model_.loss(to_device(front(eval_ids_, sizes), setup_.device),
-                                    to_device(front(eval_targets_, sizes), setup_.device));
-    total += static_cast<double>(loss.item<float>()) * static_cast<double>(tokens);
-    m.eval_tokens += tokens;
-  }
   m.step = progress_state_.step;
-  m.eval_loss = total / static_cast<double>(m.eval_tokens);
+  m.eval_tokens = result.tokens;
+  m.eval_loss = result.loss;
   m.eval_perplexity = std::exp(m.eval_loss);
   m.best = m.eval_loss < progress_state_.best_eval_loss;
   progress_.message(fmt::format("held out at step {}: loss {:.4f}  perplexity {:.2f}{}", m.step, m.eval_loss,

@@ -12,7 +12,7 @@
 #include "tensor/file.h"
 #include "tensor/safetensors.h"
 #include "train/commands/common.h"
-#include "train/data/batches.h"
+#include "train/evaluation.h"
 #include "train/metrics/progress.h"
 
 namespace vigor {
@@ -31,18 +31,7 @@ struct EvalCall {
   bool json = false;
 };
 
-struct EvalResult {
-  double loss = 0;
-  int64_t tokens = 0;  // that were predicted
-};
-
-// i32 [rows,length] at the front of a buffer.
-Tensor front(const Tensor& buffer, const EvaluationBatches::Size& size) {
-  const Shape sizes{size.rows, size.length};
-  return buffer.with_view({buffer.raw(), sizes, contiguous_strides(sizes), buffer.dtype(), buffer.device()});
-}
-
-EvalResult evaluate_text(const EvalCall& call, const ModelFolder& folder) {
+Evaluation evaluate_text(const EvalCall& call, const ModelFolder& folder) {
   const int64_t longest = folder.model->config().max_seq_len;
   const int64_t T = call.seq_len > 0 ? call.seq_len : longest;
   check(T <= longest, "eval: --seq-len {} is above the model's max_seq_len {}", T, longest);
@@ -52,23 +41,12 @@ EvalResult evaluate_text(const EvalCall& call, const ModelFolder& folder) {
     sources.push_back(cache.open(source, *folder.tokenizer, HoldOut::none));
   EvaluationBatches batches(train_streams(sources), call.batch_size, T);
 
-  const NoGrad no_grad;
-  const Tensor ids = empty({call.batch_size, T}, Dtype::i32), targets = empty_like(ids);
-  const auto values = [](const Tensor& x) { return std::span(x.data<int32_t>(), static_cast<size_t>(x.numel())); };
   const bool terminal = isatty(STDERR_FILENO) != 0;
-  double total = 0;
-  EvalResult result;
-  while (const auto size = batches.next(values(ids), values(targets))) {
-    const int64_t tokens = size->rows * size->length;
-    const Tensor loss = folder.model->loss(to_device(front(ids, *size), folder.model->device()),
-                                           to_device(front(targets, *size), folder.model->device()));
-    total += static_cast<double>(loss.item<float>()) * static_cast<double>(tokens);
-    result.tokens += tokens;
-    result.loss = total / static_cast<double>(result.tokens);
+  const Evaluation result = evaluate(*folder.model, batches, [&](const Evaluation& so_far) {
     if (terminal)
-      fmt::print(stderr, "\r{} of {} tokens, loss {:.4f}\033[K", Progress::count(result.tokens),
-                 Progress::count(batches.token_count()), result.loss);
-  }
+      fmt::print(stderr, "\r{} of {} tokens, loss {:.4f}\033[K", Progress::count(so_far.tokens),
+                 Progress::count(batches.token_count()), so_far.loss);
+  });
   if (terminal) fmt::print(stderr, "\r\033[K");
   return result;
 }
@@ -95,7 +73,7 @@ void save_gradients(LanguageModel& model, const Tensor& loss, const std::string&
   write_safetensors(path, gradients, {{"format", "pt"}});
 }
 
-EvalResult evaluate_ids(const EvalCall& call, LanguageModel& model) {
+Evaluation evaluate_ids(const EvalCall& call, LanguageModel& model) {
   const std::string origin = "eval: " + call.ids_file;
   const Tensor ids = parse_id_rows(read_text(call.ids_file, kMaxIdsBytes), origin, model.config().vocab_size);  // [B,T]
   const int64_t B = ids.size(0), T = ids.size(1), longest = model.config().max_seq_len;
@@ -107,7 +85,7 @@ EvalResult evaluate_ids(const EvalCall& call, LanguageModel& model) {
   if (wants_gradients) model.parameters().allocate_gradients();
   const Tensor inputs = to_device(ids, model.device());
   const Tensor loss = model.loss(inputs, to_device(successors(ids), model.device()));
-  const EvalResult result{loss.item<float>(), B * (T - 1)};
+  const Evaluation result{loss.item<float>(), B * (T - 1)};
   if (wants_gradients) save_gradients(model, loss, call.gradients_file);
   if (!call.logits_file.empty()) {
     const NoGrad no_grad;
@@ -118,7 +96,7 @@ EvalResult evaluate_ids(const EvalCall& call, LanguageModel& model) {
   return result;
 }
 
-void print_result(const EvalResult& result, bool json) {
+void print_result(const Evaluation& result, bool json) {
   const double perplexity = std::exp(result.loss);
   if (json) {
     const nlohmann::ordered_json object = {

@@ -54,6 +54,8 @@ class EvaluationBatches {
   std::optional<Size> next(std::span<int32_t> ids, std::span<int32_t> targets);
   void reset() { position_ = 0; }
   int64_t token_count() const;  // targets of a whole pass
+  int64_t batch_size() const { return batch_size_; }
+  int64_t seq_len() const { return seq_len_; }
 
  private:
   struct Window {
