@@ -4,6 +4,7 @@
 #include "kernels/views/views.h"
 #include "models/generation.h"
 #include "tensor/cuda_graph.h"
+#include "tests/support/cuda_testing.h"
 #include "tests/support/i3_fixture.h"
 #include "train/optimizer.h"
 
@@ -11,8 +12,6 @@ namespace vigor {
 namespace {
 
 using namespace vigor::testing;
-
-Tensor on_host(const Tensor& x) { return to_device(x, kCpu); }
 
 // Largest difference as a share of the largest expected value; NaN counts as infinite.
 double error_of(const Tensor& actual, const Tensor& expected) {
