@@ -20,6 +20,10 @@ class Tokenizer {
   virtual int64_t vocab_size() const = 0;    // V of the model; encode() returns ids in 0..V-1
   virtual uint64_t fingerprint() const = 0;  // equal fingerprints: equal ids for every text
   virtual std::optional<int32_t> end_id() const { return std::nullopt; }  // ends a document; i3 has none
+  // The id whose text is exactly `text`, for special tokens ("<|im_end|>"); none: there is no such special token.
+  virtual std::optional<int32_t> special_id(std::string_view) const { return std::nullopt; }
+  // Whether `id` is a special token: a mark such as the end of a turn, which is never shown to a reader.
+  virtual bool is_special(int32_t) const { return false; }
 
   // Appends the ids of one whole document. Text that is not UTF-8 is read as Python's errors="replace" does.
   virtual void encode(std::string_view text, std::vector<int32_t>& ids) const = 0;
