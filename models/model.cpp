@@ -51,8 +51,10 @@ size_t ModelCache::nbytes() const {
   return nbytes;
 }
 
-void LanguageModel::allocate(const ArenaOptions& options) {
+void LanguageModel::allocate(ArenaOptions options) {
   if (arena_) throw std::logic_error("model: allocate() was called before");
+  if (!options.group_of)
+    options.group_of = [this](const std::string& name, const Shape& sizes) { return parameter_group(name, sizes); };
   arena_ = std::make_unique<ParameterArena>(*this, options);
 }
 

@@ -50,8 +50,9 @@ class LanguageModel : public Module {
   virtual const ModelConfig& config() const = 0;
 
   // ---- memory; a model is declared first and allocated when it is known to be wanted ----
-  void allocate(const ArenaOptions& options = {});  // zeroed parameters; once (std::logic_error)
-  ParameterArena& parameters();                     // std::logic_error before allocate()
+  // Zeroed parameters, in the groups of parameter_group() unless the options say otherwise; once (std::logic_error).
+  void allocate(ArenaOptions options = {});
+  ParameterArena& parameters();  // std::logic_error before allocate()
   const ParameterArena& parameters() const;
   Device device() const;  // of the parameters; std::logic_error before allocate()
 
@@ -63,6 +64,13 @@ class LanguageModel : public Module {
   // What the head reads: [B,T,d].
   virtual Tensor hidden(const Tensor& ids, const ForwardContext& context) const = 0;
   virtual Head head() const = 0;
+
+  // ---- training ----
+  // Parameters that train at another learning rate than the rest, as muP wants it: the number of the group that a
+  // parameter belongs to, and by group number what the run's learning rate is multiplied with. By default all train
+  // alike.
+  virtual int parameter_group(const std::string& /*name*/, const Shape& /*sizes*/) const { return 0; }
+  virtual std::vector<double> learning_rate_scales() const { return {1.0}; }
 
   // ---- one piece after the other, without gradients ----
   // `capacity` is at most max_seq_len; 0 means max_seq_len.

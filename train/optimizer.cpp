@@ -33,16 +33,19 @@ void Optimizer::measure(StepState* state) {
 }
 
 void Optimizer::update(const StepState* state) {
+  const std::vector<double>& scales = options_.learning_rate_scales;
   for (size_t i = 0; i < state_.size(); ++i) {
     const ArenaGroup& group = arena_.groups()[i];
     const GroupState& s = state_[i];
+    AdamWOptions adamw = options_.adamw;
+    const auto number = static_cast<size_t>(group.group);
+    if (number < scales.size()) adamw.learning_rate_scale = scales[number];
     if (!s.master.defined()) {
-      adamw_update(group.values, group.gradients, s.exp_avg, s.exp_avg_sq, state, options_.adamw);
+      adamw_update(group.values, group.gradients, s.exp_avg, s.exp_avg_sq, state, adamw);
       continue;
     }
     const Bf16Rounding rounding{options_.stochastic_rounding, options_.seed, static_cast<uint32_t>(i)};
-    adamw_update_mixed(group.values, s.master, group.gradients, s.exp_avg, s.exp_avg_sq, state, options_.adamw,
-                       rounding);
+    adamw_update_mixed(group.values, s.master, group.gradients, s.exp_avg, s.exp_avg_sq, state, adamw, rounding);
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) over a model's parameter arenas: the moments are tensors of the
-// same size, so a step is one global norm and one fused pass over each arena. bf16 parameters have an f32 master copy,
+// same size, so a step is one global norm and one fused pass over each arena; an arena may have a learning rate of its
+// own. bf16 parameters have an f32 master copy,
 // which the step changes and rounds them from; it starts as their own values.
 #include <string>
 #include <utility>
@@ -17,6 +18,8 @@ struct OptimizerOptions {
   double clip_norm = 0;              // 0: no clipping
   bool stochastic_rounding = false;  // of bf16 parameters
   uint64_t seed = 0;                 // of that rounding
+  // Times the learning rate, for the parameters of arena group number i; groups beyond the list have 1.
+  std::vector<double> learning_rate_scales;
 };
 
 class Optimizer {

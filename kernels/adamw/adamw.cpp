@@ -21,6 +21,8 @@ void check_options(const StepState* state, const AdamWOptions& options) {
   check(options.beta1 >= 0 && options.beta1 < 1 && options.beta2 >= 0 && options.beta2 < 1,
         "adamw: beta1 and beta2 must be in [0, 1); got {} and {}", options.beta1, options.beta2);
   check(options.eps > 0, "adamw: eps must be above 0; got {}", options.eps);
+  check(options.learning_rate_scale >= 0, "adamw: learning_rate_scale must not be negative; got {}",
+        options.learning_rate_scale);
 }
 
 constexpr double kFlopsPerElement = 14;

@@ -28,6 +28,7 @@ struct AdamWOptions {
   double beta1 = 0.9, beta2 = 0.999;
   double eps = 1e-8;
   double weight_decay = 0.01;
+  double learning_rate_scale = 1;  // lr above is the step's learning rate times this, also in the decay
 };
 
 // How a bf16 parameter is made from its master: to nearest even, or up with the probability of the part that is cut
@@ -40,7 +41,7 @@ struct Bf16Rounding {
 };
 
 // Both throw std::invalid_argument for shapes, dtypes or devices that differ from what is said above, betas outside
-// [0, 1), or eps that is not above 0.
+// [0, 1), eps that is not above 0, or a negative learning_rate_scale.
 void adamw_update(const Tensor& param, const Tensor& grad, const Tensor& m, const Tensor& v, const StepState* state,
                   const AdamWOptions& options = {});
 void adamw_update_mixed(const Tensor& param, const Tensor& master, const Tensor& grad, const Tensor& m, const Tensor& v,

@@ -43,6 +43,7 @@ AdamWOptions strong() {
   AdamWOptions options;
   options.weight_decay = 0.1;
   options.eps = 1e-3;
+  options.learning_rate_scale = 0.5;
   return options;
 }
 

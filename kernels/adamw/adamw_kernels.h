@@ -25,7 +25,7 @@ void adamw_mixed_cuda(const TensorView& param, const TensorView& master, const T
 // In double as far as possible: 1 - beta2 = 0.001 would keep five digits only if beta2 were rounded first.
 template <class T>
 VIGOR_HOST_DEVICE AdamWFactors<T> adamw_factors(const StepState& state, const AdamWOptions& o) {
-  const double lr = static_cast<double>(state.learning_rate);
+  const double lr = static_cast<double>(state.learning_rate) * o.learning_rate_scale;
   return {static_cast<T>(state.clip_factor),
           static_cast<T>(1 - lr * o.weight_decay),
           static_cast<T>(o.beta1),

@@ -34,6 +34,23 @@ TEST(AdamW, FirstStepByHand) {
   testing::expect_values(p, {2 * (1 - 0.5 * 0.01) + 0.5}, 1e-6);  // the bias corrections are f32
 }
 
+TEST(AdamW, ScaledLearningRateIsThatLearningRate) {
+  std::vector<Tensor> plain, scaled;
+  for (uint32_t i = 0; i < 4; ++i) {  // param, grad, m, v >= 0
+    plain.push_back(random({37}, Dtype::f32, i, i == 3 ? 0 : -1));
+    scaled.push_back(clone(plain.back()));
+  }
+  AdamWOptions quarter;
+  quarter.learning_rate_scale = 0.25;
+  const StepState state = state_of(3, 0.5), small = state_of(3, 0.125);
+  adamw_update(plain[0], plain[1], plain[2], plain[3], &small);
+  adamw_update(scaled[0], scaled[1], scaled[2], scaled[3], &state, quarter);
+  for (size_t i = 0; i < 4; ++i) testing::expect_equal(scaled[i], plain[i]);
+  quarter.learning_rate_scale = -1;
+  expect_error([&] { adamw_update(plain[0], plain[1], plain[2], plain[3], &state, quarter); },
+               {"learning_rate_scale", "-1"});
+}
+
 TEST(AdamW, EqualsPyTorchWithClipping) {
   const SafetensorsFile file = SafetensorsFile::open(VIGOR_SOURCE_DIR "/tests/fixtures/ops/adamw.safetensors");
   std::vector<Tensor> p, m, v;
