@@ -118,7 +118,7 @@ BENCHMARK(gradient_norm)->UseRealTime()->Unit(benchmark::kMillisecond);
 // Vocabulary, top_k, top_p in percent.
 void sampling(benchmark::State& state) {
   const Tensor logits = normal({1, state.range(0)}, 0, 3, {});
-  const SamplingOptions options{0.8, state.range(1), static_cast<double>(state.range(2)) / 100, false};
+  const SamplingOptions options{0.8, state.range(1), static_cast<double>(state.range(2)) / 100};
   RandomKey key;
   for (auto _ : state) {
     benchmark::DoNotOptimize(sample(logits, options, key).raw());

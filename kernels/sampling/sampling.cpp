@@ -17,6 +17,8 @@ Tensor sample(const Tensor& logits, const SamplingOptions& options, const Random
         "sample: temperature must be at least 0 (0: greedy); got {}", options.temperature);
   check(options.top_k >= 0, "sample: top_k must be at least 0 (0: all tokens); got {}", options.top_k);
   check(options.top_p > 0 && options.top_p <= 1, "sample: top_p must be above 0 and at most 1; got {}", options.top_p);
+  check(options.min_p >= 0 && options.min_p <= 1, "sample: min_p must be at least 0 (0: all) and at most 1; got {}",
+        options.min_p);
   OpScope scope("sample", {&logits});
   const NoGrad no_grad;
   const Tensor in = contiguous_values(logits);
@@ -24,7 +26,8 @@ Tensor sample(const Tensor& logits, const SamplingOptions& options, const Random
   const Tensor ids = empty({B}, Dtype::i32, in.device());
   RandomKey sampling_key = key;
   sampling_key.stream = RandomStream::sampling;
-  const bool draws = !options.greedy && options.temperature > 0, filters = options.top_k > 0 || options.top_p < 1;
+  const bool draws = !options.greedy && options.temperature > 0,
+             filters = options.top_k > 0 || options.top_p < 1 || options.min_p > 0;
   const Tensor candidates = draws && (filters || !in.device().is_cpu())
                                 ? empty({B * V * static_cast<int64_t>(sizeof(Candidate))}, Dtype::u8, in.device())
                                 : Tensor();

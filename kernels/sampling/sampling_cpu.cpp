@@ -103,11 +103,15 @@ int32_t sample_row(const X* logits, int64_t V, const SamplingOptions& o, double 
   if (best < 0 || o.greedy || o.temperature == 0) return best;
   const double largest = static_cast<double>(value(logits[best]));
   const int64_t k = o.top_k > 0 ? std::min(o.top_k, V) : V;
-  if (k == V && o.top_p >= 1)
+  if (k == V && o.top_p >= 1 && o.min_p == 0)
     return static_cast<int32_t>(draw(V, largest, o.temperature, uniform, [&](int64_t i) { return value(logits[i]); }));
   int64_t n = select_top_k(logits, V, k, candidates);
   if (o.top_p < 1) n = order_nucleus(candidates, n, o.top_p, largest, o.temperature);
-  else std::sort(candidates, candidates + n, before);
+  if (o.min_p > 0) {  // a partition of what is in order leaves it so
+    const double least = largest + lowest_kept(o);
+    n = std::partition(candidates, candidates + n, [=](const Candidate& c) { return c.logit >= least; }) - candidates;
+  }
+  if (o.top_p >= 1) std::sort(candidates, candidates + n, before);
   return candidates[draw(n, largest, o.temperature, uniform, [&](int64_t i) { return candidates[i].logit; })].id;
 }
 

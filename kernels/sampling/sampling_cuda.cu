@@ -154,7 +154,7 @@ __device__ Mass total_mass(const Row<T>& row, const Kept& kept, Shared& shared) 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     sample_kernel(int32_t* ids, const T* logits, Mass* masses, int64_t V, double mass_of_largest,
-                  SamplingOptions options, RandomKey key) {
+                  double kept_below_largest, SamplingOptions options, RandomKey key) {
   __shared__ Shared shared;
   const Row<T> row{logits + int64_t{blockIdx.x} * V, masses + int64_t{blockIdx.x} * V, V};
   const int best = argmax(row.logits, V, shared);
@@ -177,12 +177,16 @@ __global__ void __launch_bounds__(kThreads)
     const double wanted = ceil(options.top_p * static_cast<double>(total)) - 1;
     kept = cut(row, kept, goal_within(wanted, total), shared, mass);
   }
+  if (options.min_p > 0) {
+    const unsigned least = key_of(__double2float_ru(largest + kept_below_largest));
+    if (least > kept.key) kept = {least, 0x7fffffff};
+  }
   const Mass total = total_mass(row, kept, shared);
   const Mass goal = goal_within(uniform_of(key, blockIdx.x) * static_cast<double>(total), total);
   // In falling order where something was left out, else in order of ids: as on a CPU.
   Mass rest;
-  const int64_t id =
-      by_rank || options.top_p < 1 ? cut(row, kept, goal, shared, mass).last : first_above(V, goal, rest, shared, mass);
+  const bool filtered = by_rank || options.top_p < 1 || options.min_p > 0;
+  const int64_t id = filtered ? cut(row, kept, goal, shared, mass).last : first_above(V, goal, rest, shared, mass);
   if (threadIdx.x == 0) ids[blockIdx.x] = static_cast<int32_t>(id);
 }
 
@@ -197,7 +201,7 @@ void sample_cuda(const TensorView& ids, const TensorView& logits, const Sampling
   visit_cuda_float(logits.dtype, "sample", [&]<class T>() {
     sample_kernel<<<static_cast<unsigned>(logits.sizes[0]), kThreads, 0, cuda_stream()>>>(
         ids.as<int32_t>(), static_cast<const T*>(logits.data), reinterpret_cast<Mass*>(candidates), V, mass_of_largest,
-        options, key);
+        lowest_kept(options), options, key);
   });
   VIGOR_CUDA_CHECK_LAUNCH("sample");
 }

@@ -16,7 +16,7 @@ void expect_the_cpus_ids(const Tensor& logits, uint32_t draws) {
     for (const int64_t top_k : {int64_t{0}, int64_t{1}, int64_t{5}, logits.size(1) + 5})
       for (const double top_p : {1.0, 0.9, 0.1})
         for (uint32_t step = 0; step < draws; ++step) {
-          const SamplingOptions options{temperature, top_k, top_p, false};
+          const SamplingOptions options{temperature, top_k, top_p};
           EXPECT_EQ(on_host(sample(there, options, key_of(step))).to_vector<int32_t>(),
                     sample(logits, options, key_of(step)).to_vector<int32_t>())
               << to_string(logits.shape()) << " temperature " << temperature << " top_k " << top_k << " top_p "
@@ -26,6 +26,21 @@ void expect_the_cpus_ids(const Tensor& logits, uint32_t draws) {
 
 TEST(SamplingCuda, DrawsWhatTheCpuDraws) {
   for (const int64_t V : {1, 3, 17, 1000}) expect_the_cpus_ids(random({2, V}, Dtype::f32, 1, -4, 4), 3);
+}
+
+TEST(SamplingCuda, MinPKeepsWhatTheCpuKeeps) {
+  std::vector<float> logits = random({600}, Dtype::f32, 6, -4, 4).to_vector<float>();
+  for (float& x : logits) x = std::round(x * 4) / 4;  // some exactly on the border
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+    const Tensor here = converted(from_values(logits, {2, 300}), dtype), there = on_cuda(here);
+    for (const SamplingOptions& options :
+         {SamplingOptions{1, 0, 1, 0.1}, SamplingOptions{0.7, 0, 1, std::exp(-1.0 / 0.7)},
+          SamplingOptions{1, 20, 1, 0.3}, SamplingOptions{1, 0, 0.5, 0.4}, SamplingOptions{1, 0, 1, 1}})
+      for (uint32_t step = 0; step < 4; ++step)
+        EXPECT_EQ(on_host(sample(there, options, key_of(step))).to_vector<int32_t>(),
+                  sample(here, options, key_of(step)).to_vector<int32_t>())
+            << "min_p " << options.min_p << " top_k " << options.top_k;
+  }
 }
 
 TEST(SamplingCuda, EqualLogitsInOrderOfIds) {
@@ -38,7 +53,7 @@ TEST(SamplingCuda, EqualLogitsInOrderOfIds) {
 TEST(SamplingCuda, WideVocabulary) {
   const Tensor logits = random({1, 40'000}, Dtype::f32, 4, -8, 8);
   for (const SamplingOptions& options :
-       {SamplingOptions{}, SamplingOptions{0.9, 4000, 1, false}, SamplingOptions{0.9, 0, 0.95, false}})
+       {SamplingOptions{}, SamplingOptions{0.9, 4000, 1}, SamplingOptions{0.9, 0, 0.95}})
     for_each_warp_order([&] {
       EXPECT_EQ(on_host(sample(on_cuda(logits), options, key_of(1))).item<int32_t>(),
                 sample(logits, options, key_of(1)).item<int32_t>());
@@ -59,7 +74,7 @@ TEST(SamplingCuda, FrequenciesFollowTheSoftmax) {
     for (const double v : p) logits.push_back(static_cast<float>(std::log(v)));
   const Tensor there = on_cuda(from_values(logits, {400, 4}));  // each row has its own random numbers
   for (const int64_t top_k : {0, 3}) {
-    const std::vector<int32_t> ids = on_host(sample(there, {1, top_k, 1, false}, key_of(9))).to_vector<int32_t>();
+    const std::vector<int32_t> ids = on_host(sample(there, {1, top_k, 1}, key_of(9))).to_vector<int32_t>();
     double chi_squared = 0;
     const size_t kept = top_k == 0 ? 4 : 3;
     for (size_t i = 0; i < 4; ++i) {

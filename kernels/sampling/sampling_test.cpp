@@ -80,6 +80,33 @@ TEST(Sampling, TopPKeepsTheFewestThatReachIt) {
   EXPECT_EQ(counts(row(logits), options, 100).size(), 1u);
 }
 
+TEST(Sampling, MinPKeepsThoseNearTheLikeliest) {
+  const std::vector<double> p = {0.1, 0.4, 0.2, 0.3};
+  std::vector<double> logits;
+  for (const double v : p) logits.push_back(std::log(v));
+  SamplingOptions options;
+  const std::vector<std::pair<double, std::vector<int32_t>>> cases = {
+      {0.2, {0, 1, 2, 3}}, {0.4, {1, 2, 3}}, {0.7, {1, 3}}, {0.8, {1}}, {1, {1}}};
+  for (const auto& [min_p, kept] : cases) {
+    options.min_p = min_p;
+    std::vector<int32_t> ids;
+    for (const auto& [id, n] : counts(row(logits), options, 400)) ids.push_back(id);
+    EXPECT_EQ(ids, kept) << min_p;
+  }
+  options.min_p = 0.4;
+  options.temperature = 0.5;  // squares the ratios: 0.25 and 0.56
+  EXPECT_EQ(counts(row(logits), options, 400).size(), 2u);
+  // Temperature first: far apart, then near.
+  options.temperature = 10;
+  EXPECT_EQ(counts(row(logits), options, 400).size(), 4u);
+  // After top_k and top_p, of which the fewest win; the largest always stays.
+  EXPECT_EQ(counts(row(logits), {1, 3, 1, 0.6}, 400).size(), 2u);
+  EXPECT_EQ(counts(row(logits), {1, 2, 1, 0.1}, 400).size(), 2u);
+  EXPECT_EQ(counts(row(logits), {1, 0, 0.8, 0.6}, 400).size(), 2u);
+  EXPECT_EQ(counts(row(logits), {1, 0, 0.3, 0.1}, 400).size(), 1u);
+  EXPECT_EQ(counts(row({2, 2, 2}), {1, 0, 1, 1}, 400).size(), 3u);
+}
+
 // The quick selection against sorting everything, on a large vocabulary with many equal logits.
 TEST(Sampling, EqualsFullSort) {
   const int64_t V = 20'000;
@@ -94,7 +121,7 @@ TEST(Sampling, EqualsFullSort) {
     for (const int64_t top_k : {int64_t{0}, int64_t{1}, int64_t{40}, int64_t{5000}, V + 5})
       for (const double top_p : {1.0, 0.9, 0.1}) {
         if (top_k == 0 && top_p == 1) continue;
-        SamplingOptions options{0.8, top_k, top_p, false};
+        SamplingOptions options{0.8, top_k, top_p};
         const size_t k = static_cast<size_t>(top_k == 0 ? V : std::min(top_k, V));
         std::vector<double> p;
         double total = 0;
@@ -130,7 +157,7 @@ TEST(Sampling, IsAFunctionOfTheKeyAndTheRow) {
 TEST(Sampling, MinusInfinityExcludes) {
   const double none = -HUGE_VAL;
   for (const SamplingOptions& options :
-       {SamplingOptions{}, SamplingOptions{1, 3, 1, false}, SamplingOptions{1, 0, 0.99, false}}) {
+       {SamplingOptions{}, SamplingOptions{1, 3, 1}, SamplingOptions{1, 0, 0.99}, SamplingOptions{1, 0, 1, 0.1}}) {
     const std::map<int32_t, int> n = counts(row({none, 1, none, 1}), options, 100);
     EXPECT_EQ(n.size(), 2u);
     EXPECT_EQ(n.count(1) + n.count(3), 2u);
@@ -140,11 +167,13 @@ TEST(Sampling, MinusInfinityExcludes) {
 TEST(Sampling, Errors) {
   const Tensor logits = random({2, 5});
   const auto with = [&](double temperature, int64_t top_k, double top_p) {
-    sample(logits, {temperature, top_k, top_p, false}, {});
+    sample(logits, {temperature, top_k, top_p}, {});
   };
   expect_error([&] { with(-1, 0, 1); }, {"sample: temperature must be at least 0", "-1"});
   expect_error([&] { with(1, -2, 1); }, {"sample: top_k must be at least 0", "-2"});
   expect_error([&] { with(1, 0, 0); }, {"sample: top_p must be above 0 and at most 1", "0"});
+  for (const double min_p : {-0.1, 1.1, std::nan("")})
+    expect_error([&] { sample(logits, {1, 0, 1, min_p}, {}); }, {"sample: min_p must be at least 0"});
   expect_error([&] { sample(random({5}), {}, {}); }, {"sample: logits must be [B,V]", "[5] f32"});
   logits.data<float>()[7] = std::nanf("");
   expect_error<std::runtime_error>([&] { with(1, 2, 1); }, {"sample: logits must be finite", "row 1 of [2,5] f32"});
