@@ -174,12 +174,18 @@ TEST_F(Cli, GenerateWithoutAPromptContinuesEveryLine) {
 TEST_F(Cli, EvalCountsEveryTokenOnce) {
   const std::string text =
       "the little dog went home and slept until the morning came, and then it ate a big breakfast.";
-  const auto tokens = static_cast<int64_t>(load_tokenizer(model())->encode(text).size());
+  const auto tokenizer = load_tokenizer(model());
+  const std::vector<int32_t> all_ids = tokenizer->encode(text);
+  const auto tokens = static_cast<int64_t>(all_ids.size());
+  double bytes = 0;  // of all but the first, which nothing predicts
+  for (int64_t i = 1; i < tokens; ++i) bytes += static_cast<double>(tokenizer->token_bytes(all_ids[i]).size());
   const std::string data = write("text.txt", text);
   for (const char* seq_len : {"32", "5", "1"}) {
     const Json result = json_of({"eval", "--model", model(), "--data", data, "--json", "--seq-len", seq_len});
     EXPECT_EQ(result["tokens"], tokens - 1);
     EXPECT_NEAR(result["perplexity"].get<double>(), std::exp(result["loss"].get<double>()), 1e-6);
+    EXPECT_NEAR(result["bits_per_byte"].get<double>() * bytes * std::log(2.0),
+                result["loss"].get<double>() * static_cast<double>(tokens - 1), 1e-3);
   }
   // Equal to the loss of the same ids, where one window holds them all.
   const std::string first = run_program({"tokenize", "--model", model(), "--json"}, {.input = text.substr(0, 40)}).out;

@@ -1,5 +1,8 @@
 #include "train/evaluation.h"
 
+#include <cmath>
+#include <numbers>
+
 #include "autograd/variable.h"
 
 namespace vigor {
@@ -15,7 +18,11 @@ Tensor front(const Tensor& buffer, const EvaluationBatches::Size& size) {
 
 }  // namespace
 
-Evaluation evaluate(const LanguageModel& model, EvaluationBatches& batches,
+double Evaluation::bits_per_byte() const {
+  return loss / std::numbers::ln2 * static_cast<double>(tokens) / static_cast<double>(bytes);
+}
+
+Evaluation evaluate(const LanguageModel& model, EvaluationBatches& batches, const Tokenizer* tokenizer,
                     const std::function<void(const Evaluation&)>& on_batch) {
   const NoGrad no_grad;
   const Tensor ids = empty({batches.batch_size(), batches.seq_len()}, Dtype::i32), targets = empty_like(ids);
@@ -26,6 +33,9 @@ Evaluation evaluate(const LanguageModel& model, EvaluationBatches& batches,
     const Tensor loss =
         model.loss(to_device(front(ids, *size), model.device()), to_device(front(targets, *size), model.device()));
     const int64_t tokens = size->rows * size->length;
+    if (tokenizer != nullptr)
+      for (const int32_t id : values_of(targets).first(static_cast<size_t>(tokens)))
+        result.bytes += static_cast<int64_t>(tokenizer->token_bytes(id).size());
     total += static_cast<double>(loss.item<float>()) * static_cast<double>(tokens);
     result.tokens += tokens;
     result.loss = total / static_cast<double>(result.tokens);

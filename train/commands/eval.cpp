@@ -1,4 +1,4 @@
-// vigor eval: loss and perplexity on text; loss, logits and gradients for given ids.
+// vigor eval: loss, perplexity and bits per byte on text; loss, logits and gradients for given ids.
 #include <fmt/core.h>
 #include <unistd.h>
 
@@ -42,11 +42,12 @@ Evaluation evaluate_text(const EvalCall& call, const ModelFolder& folder) {
   EvaluationBatches batches(train_streams(sources), call.batch_size, T);
 
   const bool terminal = isatty(STDERR_FILENO) != 0;
-  const Evaluation result = evaluate(*folder.model, batches, [&](const Evaluation& so_far) {
+  const auto report = [&](const Evaluation& so_far) {
     if (terminal)
       fmt::print(stderr, "\r{} of {} tokens, loss {:.4f}\033[K", Progress::count(so_far.tokens),
                  Progress::count(batches.token_count()), so_far.loss);
-  });
+  };
+  const Evaluation result = evaluate(*folder.model, batches, folder.tokenizer.get(), report);
   if (terminal) fmt::print(stderr, "\r\033[K");
   return result;
 }
@@ -99,12 +100,12 @@ Evaluation evaluate_ids(const EvalCall& call, LanguageModel& model) {
 void print_result(const Evaluation& result, bool json) {
   const double perplexity = std::exp(result.loss);
   if (json) {
-    const nlohmann::ordered_json object = {
-        {"loss", result.loss}, {"perplexity", perplexity}, {"tokens", result.tokens}};
+    nlohmann::ordered_json object = {{"loss", result.loss}, {"perplexity", perplexity}, {"tokens", result.tokens}};
+    if (result.bytes > 0) object["bits_per_byte"] = result.bits_per_byte();
     write_standard_output(object.dump() + "\n");
   } else {
-    write_standard_output(fmt::format("loss {:.4f}  perplexity {:.2f}  over {} tokens\n", result.loss, perplexity,
-                                      Progress::count(result.tokens)));
+    write_standard_output(fmt::format("loss {:.4f}  perplexity {:.2f}  bits per byte {:.4f}  over {} tokens\n",
+                                      result.loss, perplexity, result.bits_per_byte(), Progress::count(result.tokens)));
   }
 }
 
@@ -126,7 +127,8 @@ int run_eval(const EvalCall& call) {
 }  // namespace
 
 void add_eval_command(CLI::App& app, CommandRun& run) {
-  CLI::App* command = app.add_subcommand("eval", "loss and perplexity on text; logits and gradients for ids");
+  CLI::App* command =
+      app.add_subcommand("eval", "loss, perplexity and bits per byte on text; logits and gradients for ids");
   auto call = std::make_shared<EvalCall>();
   command->add_option("--model", call->model, "model folder, or the --out of a training run")
       ->required()
@@ -147,7 +149,7 @@ void add_eval_command(CLI::App& app, CommandRun& run) {
   file_option("--ids", call->ids_file, "JSON [[id, ...], ...], B rows of T ids: loss of positions 0..T-2");
   file_option("--save-logits", call->logits_file, "write `logits` [B,T,V] as safetensors");
   file_option("--save-grads", call->gradients_file, "write the gradient of every parameter, by its name");
-  command->add_flag("--json", call->json, "print {\"loss\", \"perplexity\", \"tokens\"}; always so with --ids")
+  command->add_flag("--json", call->json, "print {\"loss\", \"perplexity\", \"tokens\", ...}; always so with --ids")
       ->group("Run");
   add_compute_options(*command, call->compute);
   command->footer(
