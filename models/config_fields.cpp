@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "tensor/check.h"
@@ -23,6 +24,11 @@ std::string kind_of(const Json& value) {
   if (value.is_array()) return "a list";
   if (value.is_object()) return "an object";
   return value.is_boolean() ? "true or false" : "null";
+}
+
+template <class Fits>
+bool is_list_of(const Json& value, const Fits& fits) {
+  return value.is_array() && std::all_of(value.begin(), value.end(), fits);
 }
 
 }  // namespace
@@ -58,50 +64,57 @@ void ConfigFields::finish() const {
   if (!complaints_.empty()) fail("{}: {}", origin_, fmt::join(complaints_, "; "));
 }
 
-int64_t ConfigFields::integer(const char* key, std::optional<int64_t> fallback) {
+// The value of `key`, if `fits` says that it has the right type, which messages call `type`.
+template <class T, class Fits>
+T ConfigFields::read(const char* key, std::optional<T> fallback, const char* type, const Fits& fits) {
   if (!has(key)) {
     if (!fallback) complain(fmt::format("{} is missing", key));
-    return fallback.value_or(0);
+    return fallback.value_or(T());
   }
   const Json& value = document_->json[key];
-  const bool fits = value.is_number_integer() && (!value.is_number_unsigned() || value.get<uint64_t>() <= INT64_MAX);
-  if (!fits) {
-    complain(fmt::format("{} must be an integer; got {}", key, kind_of(value)));
-    return 0;
+  if (!fits(value)) {
+    const bool other_list = value.is_array() && std::string_view(type).starts_with("a list");
+    complain(fmt::format("{} must be {}; got {}", key, type, other_list ? "other values in it" : kind_of(value)));
+    return T();
   }
-  return value.get<int64_t>();
+  return value.get<T>();
+}
+
+int64_t ConfigFields::integer(const char* key, std::optional<int64_t> fallback) {
+  return read<int64_t>(key, std::move(fallback), "an integer", [](const Json& value) {
+    return value.is_number_integer() && (!value.is_number_unsigned() || value.get<uint64_t>() <= INT64_MAX);
+  });
+}
+
+double ConfigFields::number(const char* key, std::optional<double> fallback) {
+  return read<double>(key, std::move(fallback), "a number", [](const Json& value) { return value.is_number(); });
+}
+
+bool ConfigFields::boolean(const char* key, std::optional<bool> fallback) {
+  return read<bool>(key, std::move(fallback), "true or false", [](const Json& value) { return value.is_boolean(); });
 }
 
 std::string ConfigFields::text(const char* key, std::optional<std::string> fallback) {
-  if (!has(key)) {
-    if (!fallback) complain(fmt::format("{} is missing", key));
-    return fallback.value_or("");
-  }
-  const Json& value = document_->json[key];
-  if (!value.is_string()) {
-    complain(fmt::format("{} must be a string; got {}", key, kind_of(value)));
-    return "";
-  }
-  return value.get<std::string>();
+  return read<std::string>(key, std::move(fallback), "a string", [](const Json& value) { return value.is_string(); });
+}
+
+std::vector<double> ConfigFields::numbers(const char* key, std::optional<std::vector<double>> fallback) {
+  return read<std::vector<double>>(key, std::move(fallback), "a list of numbers", [](const Json& value) {
+    return is_list_of(value, [](const Json& element) { return element.is_number(); });
+  });
 }
 
 std::vector<std::string> ConfigFields::texts(const char* key, std::optional<std::vector<std::string>> fallback) {
-  if (!has(key)) {
-    if (!fallback) complain(fmt::format("{} is missing", key));
-    return fallback.value_or(std::vector<std::string>());
-  }
-  const Json& value = document_->json[key];
-  bool fits = value.is_array();
-  for (size_t i = 0; fits && i < value.size(); ++i) fits = value[i].is_string();
-  if (!fits) {
-    complain(fmt::format("{} must be a list of strings; got {}", key,
-                         value.is_array() ? "other values in it" : kind_of(value)));
-    return {};
-  }
-  return value.get<std::vector<std::string>>();
+  return read<std::vector<std::string>>(key, std::move(fallback), "a list of strings", [](const Json& value) {
+    return is_list_of(value, [](const Json& element) { return element.is_string(); });
+  });
 }
 
 void ConfigFields::set(const char* key, int64_t value) { document_->json[key] = value; }
+void ConfigFields::set(const char* key, double value) { document_->json[key] = value; }
+void ConfigFields::set(const char* key, bool value) { document_->json[key] = value; }
+void ConfigFields::set(const char* key, const char* value) { document_->json[key] = value; }
+void ConfigFields::set(const char* key, const std::vector<double>& value) { document_->json[key] = value; }
 void ConfigFields::set(const char* key, const std::string& value) { document_->json[key] = value; }
 void ConfigFields::set(const char* key, const std::vector<std::string>& value) { document_->json[key] = value; }
 
