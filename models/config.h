@@ -35,6 +35,9 @@ class ModelConfig {
   virtual std::string to_json() const = 0;
   virtual std::unique_ptr<ModelConfig> clone() const = 0;
 
+  // Lines for reports: what was derived from the file, beyond what it says itself.
+  virtual std::vector<std::string> notes() const { return {}; }
+
  protected:
   ModelConfig() = default;
   ModelConfig(const ModelConfig&) = default;

@@ -58,6 +58,12 @@ bool ConfigFields::has(const char* key) const {
   return found != document_->json.end() && !found->is_null();
 }
 
+std::vector<std::string> ConfigFields::keys() const {
+  std::vector<std::string> keys;
+  for (const auto& item : document_->json.items()) keys.push_back(item.key());
+  return keys;
+}
+
 void ConfigFields::complain(std::string message) { complaints_.push_back(std::move(message)); }
 
 void ConfigFields::finish() const {

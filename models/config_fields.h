@@ -20,6 +20,7 @@ class ConfigFields {
   ConfigFields& operator=(const ConfigFields&) = delete;
 
   bool has(const char* key) const;  // present and not null
+  std::vector<std::string> keys() const;
   // The value of `key`. When it is absent: the fallback, or a complaint if there is none. When it has another type: a
   // complaint and 0, false, "" or an empty list.
   int64_t integer(const char* key, std::optional<int64_t> fallback = std::nullopt);
