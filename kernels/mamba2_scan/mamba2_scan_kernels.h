@@ -1,0 +1,42 @@
+#pragma once
+#include "kernels/gradient_view.h"
+#include "tensor/view.h"
+
+namespace vigor {
+
+// Shapes and dtypes as in mamba2_scan.h. The last stride of x, ssm_b and ssm_c is 1; dt has any strides.
+struct Mamba2ScanInputs {
+  TensorView x, dt, ssm_b, ssm_c;
+  TensorView a_log, skip_d, dt_bias;  // contiguous
+  TensorView state, lengths, resets;  // contiguous; may be undefined
+  double dt_min, dt_max;
+};
+
+struct Mamba2ScanOutputs {
+  TensorView y, last_state;  // contiguous
+  TensorView chunk_states;   // S before each chunk, for backward; undefined: not wanted
+};
+
+struct Mamba2ScanGradients {
+  TensorView dy;            // last stride 1
+  TensorView dlast_state;   // contiguous; may be undefined
+  TensorView chunk_states;  // as the forward pass left them
+
+  TensorView dx, ddt, db, dc;              // contiguous; written, in the dtype of x
+  TensorView dstate;                       // written; may be undefined
+  GradientView da_log, dskip_d, ddt_bias;  // always defined: their sums ride on the scan. Written in this order, so
+                                           // that parameters may share a buffer
+};
+
+// ---- CPU ----
+
+// Sizes of chunk_states, f32; rank 0 for f64, which saves none.
+Shape mamba2_scan_chunk_states_cpu(const Mamba2ScanInputs& in);
+// Elements of scratch, in the type of states.
+int64_t mamba2_scan_forward_scratch_cpu(const Mamba2ScanInputs& in);
+int64_t mamba2_scan_backward_scratch_cpu(const Mamba2ScanInputs& in);
+
+void mamba2_scan_forward_cpu(const Mamba2ScanInputs& in, const Mamba2ScanOutputs& out, const TensorView& scratch);
+void mamba2_scan_backward_cpu(const Mamba2ScanInputs& in, const Mamba2ScanGradients& grads, const TensorView& scratch);
+
+}  // namespace vigor
