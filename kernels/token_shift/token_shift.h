@@ -1,0 +1,43 @@
+#pragma once
+// Token shift (Peng et al. 2023, RWKV, arXiv:2305.13048, section 3.1.1): each channel is a mix of the token and the one
+// before it. For each sequence, t = 0 .. T-1, with x_{-1} = state:
+//
+//   forward    y_t = mix * x_t + (1 - mix) * x_{t-1},   last_state = x_{T-1}       * is element by element
+//   backward   dx_t = mix * dy_t + (1 - mix) * dy_{t+1}   (+ dlast_state at the last step)
+//              dstate = (1 - mix) * dy_0
+//              dmix = sum dy_t * (x_t - x_{t-1})             sum over batch and time
+//
+//   reset      resets[b,t] != 0: zeros take the place of x_{t-1}. A packed document starts at t.
+//   padding    steps t >= lengths[b] carry the state on unchanged; their y is 0, and no gradient enters or leaves
+//   there.
+//
+//   x, y                 [B,T,C]  f32, f64 or bf16; x may be a slice (elements of a row side by side), else it is
+//   copied mix                  [C]      this and below: f32 beside f32 and bf16, f64 beside f64 state, last_state
+//   [B,C]    undefined state: zeros lengths              [B]      i32, 0 .. T;   resets [B,T] u8;   both may be left
+//   undefined
+//
+// computed   in f32, for f64 in f64; T = 1 is the decode step
+// saved      the inputs; nothing of its own
+//
+// Time is cut into blocks of 64 steps: forward reads x and writes y once, backward reads x and dy and writes dx once,
+// and leaves the sum for dmix of each block of steps, added in their order.
+#include "tensor/tensor.h"
+
+namespace vigor {
+
+struct TokenShiftOptions {
+  Tensor state;    // [B,C], the token before the first step; undefined: zeros
+  Tensor lengths;  // undefined: all T
+  Tensor resets;   // undefined: none
+};
+
+struct TokenShiftResult {
+  Tensor y;           // [B,T,C]
+  Tensor last_state;  // [B,C], the last real token
+};
+
+// Differentiable in x, mix and state, through both results. Throws std::invalid_argument for other shapes or dtypes and
+// for a length outside 0 .. T.
+TokenShiftResult token_shift(const Tensor& x, const Tensor& mix, const TokenShiftOptions& options = {});
+
+}  // namespace vigor

@@ -1,0 +1,217 @@
+#pragma once
+// What every operation that walks time must do, whatever it computes: (inputs of each step, parameters, state) ->
+// (y, last state), with lengths and resets.
+#include "autograd/engine.h"
+#include "autograd/variable.h"
+#include "tests/support/against_f64.h"
+#include "tests/support/testing.h"
+
+namespace vigor::testing {
+
+struct SequenceCase {
+  std::vector<Tensor> inputs;  // f64: [B,T,..] ones first, then parameters, then the state [B,..] or undefined
+  Tensor lengths, resets;
+};
+
+struct SequenceOperation {
+  size_t activations;  // how many inputs are [B,T,..]
+  // -> y [B,T,..], last_state [B,..]
+  std::function<std::vector<Tensor>(std::span<const Tensor> inputs, const Tensor& lengths, const Tensor& resets)> run;
+};
+
+// Lengths T, T/2, 1 and 0 for a case with B = 4; resets inside a sequence, at a first step, at a last one, in padding.
+inline SequenceCase ragged(SequenceCase c) {
+  const int64_t T = c.inputs[0].size(1);
+  const auto length = static_cast<int32_t>(T);
+  c.lengths = from_values(std::vector<int32_t>{length, length / 2, 1, 0}, {4});
+  std::vector<uint8_t> resets(static_cast<size_t>(4 * T), 0);
+  resets[static_cast<size_t>(T / 3)] = 1;
+  resets[static_cast<size_t>(T)] = 1;
+  resets[static_cast<size_t>(T + T / 2 - 1)] = 1;
+  resets[static_cast<size_t>(2 * T - 1)] = 1;
+  c.resets = from_values(resets, {4, T});
+  return c;
+}
+
+// A fixed random gradient for a result.
+inline Tensor output_gradient(const Tensor& y) {
+  return converted(random(y.shape(), Dtype::f64, 100 + static_cast<uint32_t>(y.rank())), y.dtype());
+}
+
+// Errors are measured against the largest element: every element is a sum over terms of that size. Infinities agree.
+inline void expect_near_largest(const Tensor& actual, const Tensor& expected, double tolerance,
+                                const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  double largest = 0;
+  for (const double v : expected.to_vector<double>())
+    if (std::isfinite(v)) largest = std::max(largest, std::fabs(v));
+  expect_close(actual, expected, tolerance * largest, 0, file, line);
+}
+
+inline Tensor part(const Tensor& x, int dim, int64_t start, int64_t end) {
+  return x.with_view(sliced(x, dim, start, end, 1, "part"));
+}
+
+// y and last_state, then the gradients of all inputs. Activations in `dtype`, all else f32 (f64 with f64).
+inline std::vector<Tensor> results_and_gradients(const SequenceOperation& op, const SequenceCase& c, Dtype dtype,
+                                                 Device device = kCpu) {
+  std::vector<Tensor> in;
+  for (size_t i = 0; i < c.inputs.size(); ++i) {
+    const Dtype used = i < op.activations || dtype == Dtype::f64 ? dtype : Dtype::f32;
+    const Tensor& x = c.inputs[i];
+    in.push_back(x.defined() ? set_requires_grad(to_device(converted(x, used), device)) : x);
+  }
+  const auto there = [&](const Tensor& x) { return x.defined() ? to_device(x, device) : x; };
+  const std::vector<Tensor> out = op.run(in, there(c.lengths), there(c.resets));
+  std::vector<Tensor> up, all;
+  for (const Tensor& y : out) {
+    all.push_back(to_device(y, kCpu));
+    up.push_back(there(output_gradient(y)));
+  }
+  backward(out, up);
+  for (const Tensor& x : in) all.push_back(x.defined() ? to_device(grad(x), kCpu) : x);
+  return all;
+}
+
+// The numbers that a kernel in `dtype` sees, in f64.
+inline SequenceCase rounded(const SequenceOperation& op, SequenceCase c, Dtype dtype) {
+  for (size_t i = 0; i < c.inputs.size(); ++i)
+    if (c.inputs[i].defined())
+      c.inputs[i] = converted(converted(c.inputs[i], i < op.activations ? dtype : Dtype::f32), Dtype::f64);
+  return c;
+}
+
+inline void expect_all_near(const std::vector<Tensor>& actual, const std::vector<Tensor>& expected, double tolerance) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    SCOPED_TRACE(i < 2 ? "result " + std::to_string(i) : "gradient of input " + std::to_string(i - 2));
+    if (expected[i].defined()) expect_near_largest(actual[i], expected[i], tolerance);
+  }
+}
+
+inline void expect_sequence_gradients(const SequenceOperation& op, const SequenceCase& c,
+                                      const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  expect_gradients(TensorFunction([&](std::span<const Tensor> in) { return op.run(in, c.lengths, c.resets); }),
+                   c.inputs, {}, file, line);
+}
+
+// The fast code of every instruction set against the f64 definition; also that the results have the right dtypes.
+inline void expect_fast_equals_f64(const SequenceOperation& op, const SequenceCase& c, Dtype dtype, double tolerance) {
+  const SequenceCase exact = rounded(op, c, dtype);
+  const std::vector<Tensor> expected = results_and_gradients(op, exact, Dtype::f64);
+  for_each_isa([&] {
+    const std::vector<Tensor> actual = results_and_gradients(op, exact, dtype);
+    EXPECT_EQ(actual[0].dtype(), dtype);
+    EXPECT_EQ(actual[1].dtype(), Dtype::f32);
+    expect_all_near(actual, expected, tolerance);
+  });
+}
+
+// Two scans joined by their state, or one step at a time, are one scan: values and gradients. T of the case is 7, and
+// its state is given.
+inline void expect_pieces_equal_whole(const SequenceOperation& op, SequenceCase c) {
+  const int64_t B = c.inputs[0].size(0), T = 7;
+  std::vector<uint8_t> resets(static_cast<size_t>(B * T), 0);
+  resets[4] = resets[static_cast<size_t>(T) + 3] = 1;
+  c.resets = from_values(resets, {B, T});
+  const std::vector<Tensor> whole = results_and_gradients(op, c, Dtype::f64);
+  for (const std::vector<int64_t>& lengths : {std::vector<int64_t>{3, 4}, std::vector<int64_t>(7, 1)}) {
+    std::vector<Tensor> in, roots, up;
+    std::vector<std::vector<Tensor>> pieces;  // the activations of each call
+    for (const Tensor& input : c.inputs) in.push_back(set_requires_grad(clone(input)));
+    std::vector<Tensor> step = in;
+    int64_t t = 0;
+    for (const int64_t length : lengths) {
+      for (size_t i = 0; i < op.activations; ++i)
+        step[i] = set_requires_grad(clone(part(c.inputs[i], 1, t, t + length)));
+      pieces.emplace_back(step.begin(), step.begin() + static_cast<std::ptrdiff_t>(op.activations));
+      const std::vector<Tensor> out = op.run(step, {}, part(c.resets, 1, t, t + length));
+      expect_close(out[0], part(whole[0], 1, t, t + length), 1e-12);
+      roots.push_back(out[0]);
+      up.push_back(part(output_gradient(whole[0]), 1, t, t + length));
+      step.back() = out[1];
+      t += length;
+    }
+    expect_close(step.back(), whole[1], 1e-12);
+    roots.push_back(step.back());
+    up.push_back(output_gradient(step.back()));
+    backward(roots, up);
+    t = 0;
+    for (const std::vector<Tensor>& piece : pieces) {
+      const int64_t end = t + piece[0].size(1);
+      for (size_t i = 0; i < piece.size(); ++i)
+        expect_close(grad(piece[i]), part(whole[2 + i], 1, t, end), 1e-12, 1e-12);
+      t = end;
+    }
+    for (size_t i = op.activations; i < in.size(); ++i) expect_close(grad(in[i]), whole[2 + i], 1e-12, 1e-12);
+  }
+}
+
+// A padded batch gives what each sequence gives alone, whatever stands in the padding. `c` comes from ragged().
+inline void expect_padding_is_identity(const SequenceOperation& op, const SequenceCase& c) {
+  const int64_t T = c.inputs[0].size(1);
+  const std::vector<Tensor> expected = results_and_gradients(op, c, Dtype::f64);
+  SequenceCase other = c;
+  for (size_t i = 0; i < op.activations; ++i) {
+    other.inputs[i] = clone(c.inputs[i]);
+    for (int64_t b = 0; b < 4; ++b)
+      fill(part(part(other.inputs[i], 0, b, b + 1), 1, c.lengths.data<int32_t>()[b], T), 7.0 + static_cast<double>(i));
+  }
+  const std::vector<Tensor> actual = results_and_gradients(op, other, Dtype::f64);
+  for (size_t i = 0; i < expected.size(); ++i) expect_equal(actual[i], expected[i]);
+  // Sequence 3 has length 0: nothing but its state comes out, and the gradient of that goes straight back.
+  const auto row = [](const Tensor& x) { return part(x, 0, 3, 4); };
+  expect_equal(row(expected[0]), full(row(expected[0]).shape(), 0, Dtype::f64));
+  for (size_t i = 0; i < op.activations; ++i)
+    expect_equal(row(expected[2 + i]), full(row(expected[2 + i]).shape(), 0, Dtype::f64));
+  expect_equal(row(expected[1]), row(c.inputs.back()));
+  expect_equal(row(expected.back()), row(output_gradient(expected[1])));
+  // Sequence 1 alone, cut to its length.
+  const int64_t length = c.lengths.data<int32_t>()[1];
+  std::vector<Tensor> alone = c.inputs;
+  for (size_t i = 0; i < op.activations; ++i) alone[i] = part(part(c.inputs[i], 0, 1, 2), 1, 0, length);
+  alone.back() = part(c.inputs.back(), 0, 1, 2);
+  const std::vector<Tensor> out = op.run(alone, {}, part(part(c.resets, 0, 1, 2), 1, 0, length));
+  expect_close(out[0], part(part(expected[0], 0, 1, 2), 1, 0, length), 1e-14);
+  expect_close(out[1], part(expected[1], 0, 1, 2), 1e-14);
+}
+
+// Each input in every layout, f32 (f64 would not run the fast code).
+inline void expect_strides_change_nothing(const SequenceOperation& op, const SequenceCase& c) {
+  std::vector<Tensor> in;
+  for (const Tensor& x : c.inputs) in.push_back(x.defined() ? converted(x, Dtype::f32) : x);
+  const std::vector<Tensor> expected = op.run(in, c.lengths, c.resets);
+  for (size_t i = 0; i < in.size(); ++i) {
+    if (!in[i].defined()) continue;
+    for (const Tensor& x : strided_variants(in[i])) {
+      std::vector<Tensor> variant = in;
+      variant[i] = x;
+      const std::vector<Tensor> actual = op.run(variant, c.lengths, c.resets);
+      for (size_t o = 0; o < 2; ++o) expect_equal(actual[o], expected[o]);
+    }
+  }
+}
+
+// The second pass adds to what the first left in the gradient buffers of the inputs.
+inline void expect_gradients_add_up(const SequenceOperation& op, const SequenceCase& c, Device device = kCpu) {
+  std::vector<Tensor> in;
+  for (const Tensor& x : c.inputs) {
+    in.push_back(set_requires_grad(to_device(converted(x, Dtype::f32), device)));
+    set_grad_buffer(in.back(), to_device(full(x.shape(), 99), device));  // old numbers that count as zero
+  }
+  const auto once = [&] {
+    const std::vector<Tensor> out = op.run(in, {}, {});
+    std::vector<Tensor> up;
+    for (const Tensor& y : out) up.push_back(to_device(full(y.shape(), 1), device));
+    backward(out, up);
+  };
+  once();
+  std::vector<std::vector<double>> twice;
+  for (const Tensor& x : in) {
+    twice.push_back(to_device(grad(x), kCpu).to_vector<double>());
+    for (double& v : twice.back()) v *= 2;
+  }
+  once();
+  for (size_t i = 0; i < in.size(); ++i) expect_values(to_device(grad(in[i]), kCpu), twice[i], 1e-4);
+}
+
+}  // namespace vigor::testing
