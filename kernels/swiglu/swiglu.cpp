@@ -26,7 +26,8 @@ struct SwigluNode : Node {
         swiglu_backward_cpu(dgate_rows, dup_rows, dy, gate.get(), up.get(), gate_multiplier);
         break;
       case DeviceKind::cuda:
-        unsupported_device("swiglu_backward", dy.device());
+        if constexpr (kCudaBuild) swiglu_backward_cuda(dgate_rows, dup_rows, dy, gate.get(), up.get(), gate_multiplier);
+        else unsupported_device("swiglu_backward", dy.device());
         break;
     }
     if (b.needs(0)) b.set(0, dgate);
@@ -51,7 +52,8 @@ Tensor swiglu(const Tensor& gate, const Tensor& up, double gate_multiplier) {
       swiglu_forward_cpu(as_matrix(y), gate_rows, up_rows, gate_multiplier);
       break;
     case DeviceKind::cuda:
-      unsupported_device("swiglu", gate.device());
+      if constexpr (kCudaBuild) swiglu_forward_cuda(as_matrix(y), gate_rows, up_rows, gate_multiplier);
+      else unsupported_device("swiglu", gate.device());
       break;
   }
   if (auto node = record<SwigluNode>({&gate, &up}, gate_multiplier)) {

@@ -10,6 +10,10 @@
 //                         projection: when their rows are contiguous nothing is copied. y is contiguous
 //   saved         gate and up, no bytes of their own (a, s and y are computed again)
 //
+// CUDA     f32 and bf16; a thread computes a pack of 16 bytes. Moves the least: forward reads gate and up and writes y,
+//          backward reads dy, gate and up and writes dgate and dup. Rows that are no whole packs, or begin at odd
+//          addresses, go element by element
+//
 // Also the output gate of Mamba: y SiLU(z) is swiglu(z, y).
 #include "tensor/tensor.h"
 

@@ -11,4 +11,9 @@ void swiglu_forward_cpu(const TensorView& y, const TensorView& gate, const Tenso
 void swiglu_backward_cpu(const TensorView& dgate, const TensorView& dup, const TensorView& dy, const TensorView& gate,
                          const TensorView& up, double gate_multiplier);
 
+// The same on a GPU.
+void swiglu_forward_cuda(const TensorView& y, const TensorView& gate, const TensorView& up, double gate_multiplier);
+void swiglu_backward_cuda(const TensorView& dgate, const TensorView& dup, const TensorView& dy, const TensorView& gate,
+                          const TensorView& up, double gate_multiplier);
+
 }  // namespace vigor
