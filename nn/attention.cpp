@@ -6,26 +6,8 @@
 #include "kernels/attention/attention.h"
 #include "kernels/views/views.h"
 #include "tensor/check.h"
-#include "tensor/primitives.h"
 
 namespace vigor {
-namespace {
-
-// Rows 0..lengths[b]-1 of x [B,T,H,P] go to positions offsets[b].. of cached [B,capacity,H,P].
-void append(const Tensor& cached, const Tensor& x, const TokenPositions& positions) {
-  const TensorView target = cached.view(), source = x.view();
-  const std::vector<int32_t>&offsets = positions.host_offsets, &lengths = positions.host_lengths;
-  for (int64_t b = 0; b < x.size(0); ++b) {
-    const TensorView target_row = sliced(target, 0, b, b + 1, 1, "attention cache");
-    const TensorView source_row = sliced(source, 0, b, b + 1, 1, "attention cache");
-    const int64_t offset = offsets[static_cast<size_t>(b)], length = lengths[static_cast<size_t>(b)];
-    copy(sliced(target_row, 1, offset, offset + length, 1, "attention cache"),
-         sliced(source_row, 1, 0, length, 1, "attention cache"));
-  }
-  cached.storage()->bump_version();
-}
-
-}  // namespace
 
 Attention::Attention(int64_t channels, int64_t heads)
     : qkv(channels, 3 * channels), out_proj(channels, channels), channels_(channels), heads_(heads) {
@@ -50,8 +32,8 @@ Tensor Attention::forward(const Tensor& x, LayerCache& cache, const TokenPositio
         keys.size(1), positions.max_end);
   const int64_t B = x.size(0), T = x.size(1), H = heads_, P = channels_ / heads_;
   const Tensor fused = reshape(qkv.forward(x), {B, T, 3 * H, P});
-  append(keys, slice(fused, 2, H, 2 * H), positions);
-  append(values, slice(fused, 2, 2 * H, 3 * H), positions);
+  append_tokens(keys, slice(fused, 2, H, 2 * H), positions);
+  append_tokens(values, slice(fused, 2, 2 * H, 3 * H), positions);
   AttentionOptions options;
   options.offsets = positions.offsets;
   options.lengths = positions.ends;

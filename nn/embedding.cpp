@@ -4,8 +4,8 @@
 
 namespace vigor {
 
-Embedding::Embedding(int64_t rows, int64_t channels) {
-  add_parameter("weight", weight, {rows, channels}, normal_init(kLinearStddev));
+Embedding::Embedding(int64_t rows, int64_t channels, double stddev) {
+  add_parameter("weight", weight, {rows, channels}, normal_init(stddev));
 }
 
 Tensor Embedding::forward(const Tensor& ids) const { return embedding(ids, weight); }
