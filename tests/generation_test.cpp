@@ -5,9 +5,10 @@
 
 #include "autograd/variable.h"
 #include "kernels/views/views.h"
+#include "models/continuation.h"
 #include "models/families.h"
 #include "models/generation.h"
-#include "models/tokenizer/chunk_tokenizer.h"
+#include "models/stop_strings.h"
 #include "tests/support/testing.h"
 
 namespace vigor {
@@ -20,10 +21,10 @@ using testing::expect_error;
 constexpr int64_t kMaxLength = 12, kVocabulary = 29;
 
 // Weights large enough that contexts matter and greedy choices vary.
-std::unique_ptr<LanguageModel> make_test_model(const std::string& layer_types) {
+std::unique_ptr<LanguageModel> make_test_model(const std::string& layer_types, int64_t max_length = kMaxLength) {
   const auto config = parse_config(fmt::format(R"({{"model_type":"i3","vocab_size":{},"d_model":16,"n_heads":4,)"
                                                R"("max_seq_len":{},"d_state":5,"layer_types":{}}})",
-                                               kVocabulary, kMaxLength, layer_types),
+                                               kVocabulary, max_length, layer_types),
                                    "test");
   auto model = make_model(*config);
   model->allocate();
@@ -168,9 +169,9 @@ TEST(Generate, RowsEndByThemselves) {
   EXPECT_EQ(results[2], full_results[2]);
   // An end token is not part of the result.
   GenerateOptions options = greedy(15);
-  options.end_id = full_results[0][4];
+  options.end_ids = {kVocabulary + 5, full_results[0][4]};
   const std::vector<int32_t> ended = generate(*model, {prompts[0]}, options)[0];
-  const auto first = std::find(full_results[0].begin(), full_results[0].end(), *options.end_id);
+  const auto first = std::find(full_results[0].begin(), full_results[0].end(), full_results[0][4]);
   EXPECT_EQ(ended, std::vector<int32_t>(full_results[0].begin(), first));
 }
 
@@ -212,6 +213,71 @@ TEST(Generate, AsksForNoMemoryOnceItRuns) {
   EXPECT_EQ(tokens, 200);
 }
 
+// Prompts in pieces of any size, alone and in ragged batches, are the prompts at once.
+TEST(Generate, PrefillInPiecesEqualsOnePiece) {
+  for (const char* types : kLayerTypes) {
+    const auto model = make_test_model(types);
+    const std::vector<std::vector<int32_t>> prompts{prompt_of(1), prompt_of(11, 1), prompt_of(4, 2), prompt_of(30, 3)};
+    for (const int64_t chunk : {1, 3, 5, 7, 12, 100}) {
+      for (const Window window : {Window::half, Window::exact}) {
+        GenerateOptions options = greedy(15, window);
+        options.prefill_chunk = chunk;
+        const auto results = generate(*model, prompts, options);
+        for (size_t b = 0; b < prompts.size(); ++b)
+          EXPECT_EQ(results[b], greedy_reference(*model, prompts[b], 15, window)) << chunk << " row " << b;
+      }
+    }
+  }
+  GenerateOptions none = greedy(3);
+  none.prefill_chunk = 0;
+  expect_error([&] { generate(*make_test_model(kLayerTypes[0]), {prompt_of(2)}, none); }, {"prefill_chunk", "0"});
+}
+
+// What is generated and then continued is one text; caches grow on the way.
+TEST(ContinuationTest, GoesOnBehindWhatItGenerated) {
+  for (const char* types : kLayerTypes) {
+    const auto model = make_test_model(types, 3000);
+    Continuation sequence(*model, 1, Window::half, 64);
+    std::vector<int32_t> text;
+    for (const int64_t length : {int64_t{5}, int64_t{1}, int64_t{700}, int64_t{3}}) {
+      const std::vector<int32_t> turn = prompt_of(static_cast<size_t>(length), static_cast<uint32_t>(length));
+      text.insert(text.end(), turn.begin(), turn.end());
+      sequence.add(0, turn);
+      const std::vector<int32_t> answer = sequence.generate(greedy(4))[0];
+      ASSERT_EQ(answer, generate(*model, {text}, greedy(4))[0]);
+      text.insert(text.end(), answer.begin(), answer.end());
+    }
+    EXPECT_EQ(sequence.cached_tokens(), static_cast<int64_t>(text.size()) - 1);  // the last token was only sampled
+  }
+}
+
+TEST(ContinuationTest, CachesHoldWhatIsNeededAndNotWhatTheModelCould) {
+  const auto model = make_test_model(kLayerTypes[0], 100'000);
+  Continuation sequence(*model, 1, Window::half, 512);
+  const std::vector<int32_t> prompt = prompt_of(10);
+  sequence.add(0, prompt);
+  sequence.generate(greedy(50'000), [tokens = 0](int64_t, int32_t) mutable { return ++tokens < 5; });
+  EXPECT_LT(sequence.cache_bytes(), model->make_cache(1, 600).nbytes());
+}
+
+// The penalty makes every id come once before any comes twice, if it is large and all logits are positive.
+TEST(Generate, RepetitionPenaltyCountsPromptAndAnswer) {
+  const auto model = make_test_model(kLayerTypes[0]);
+  copy(*model->parameters().find("head.bias"), full({kVocabulary}, 50));
+  const std::vector<int32_t> prompt{3, 5, 3};
+  GenerateOptions options = greedy(kVocabulary - 2);
+  options.repetition_penalty = 10;
+  const auto results = generate(*model, {prompt, {7}}, options);
+  std::vector<int32_t> ids = results[0];
+  ids.insert(ids.end(), {3, 5});
+  std::sort(ids.begin(), ids.end());
+  for (int32_t id = 0; id < kVocabulary; ++id) EXPECT_EQ(ids[static_cast<size_t>(id)], id);
+  EXPECT_EQ(std::count(results[1].begin(), results[1].end(), 7), 0);
+  EXPECT_EQ(generate(*model, {prompt}, options)[0], results[0]);
+  options.repetition_penalty = -1;
+  expect_error([&] { generate(*model, {prompt}, options); }, {"penalty must be above 0"});
+}
+
 TEST(Generate, ChecksItsInput) {
   const auto model = make_test_model(kLayerTypes[0]);
   EXPECT_TRUE(generate(*model, {}, greedy(3)).empty());
@@ -220,40 +286,130 @@ TEST(Generate, ChecksItsInput) {
   expect_error([&] { generate(*model, {prompt_of(2)}, greedy(-1)); }, {"max_new_tokens", "-1"});
 }
 
-// A vocabulary whose tokens end inside code points.
+// A vocabulary whose tokens end inside code points: id i stands for byte i mod 7 of one smiley, "a" and one e acute.
+// The last id is a special token.
+struct ByteTokenizer : Tokenizer {
+  static constexpr std::string_view kBytes =
+      "\xf0\x9f\x98\x80"
+      "a\xc3\xa9";
+  static constexpr int32_t kSpecial = kVocabulary - 1;
+  std::string name() const override { return "bytes"; }
+  int64_t vocab_size() const override { return kVocabulary; }
+  uint64_t fingerprint() const override { return 1; }
+  std::optional<int32_t> special_id(std::string_view text) const override {
+    return text == "<end>" ? std::optional(kSpecial) : std::nullopt;
+  }
+  bool is_special(int32_t id) const override { return id == kSpecial; }
+  void encode(std::string_view text, std::vector<int32_t>& ids) const override {
+    ids.resize(ids.size() + text.size(), 4);
+  }
+  std::string_view token_bytes(int32_t id) const override {
+    return id == kSpecial ? "<end>" : kBytes.substr(static_cast<size_t>(id % 7), 1);
+  }
+  void save(const std::filesystem::path&) const override {}
+};
+
 TEST(GenerateText, PrintsWholeCharactersOnly) {
   const auto model = make_test_model(kLayerTypes[0]);
-  struct Bytes : Tokenizer {
-    Bytes() {
-      for (int i = 0; i < kVocabulary; ++i)
-        pieces.push_back(std::string("\xf0\x9f\x98\x80"
-                                     "a\xc3\xa9")
-                             .substr(static_cast<size_t>(i % 7), 1));
-    }
-    std::string name() const override { return "bytes"; }
-    int64_t vocab_size() const override { return kVocabulary; }
-    uint64_t fingerprint() const override { return 1; }
-    void encode(std::string_view text, std::vector<int32_t>& ids) const override {
-      ids.resize(ids.size() + text.size(), 4);
-    }
-    std::string_view token_bytes(int32_t id) const override { return pieces[static_cast<size_t>(id)]; }
-    void save(const std::filesystem::path&) const override {}
-    std::vector<std::string> pieces;
-  } tokenizer;
+  const ByteTokenizer tokenizer;
   std::string streamed;
   GenerateOptions options;
   options.max_new_tokens = 60;
-  const std::string text = generate_text(*model, tokenizer, "abc", options, [&](std::string_view piece) {
-    EXPECT_NE(static_cast<unsigned char>(piece[0]) >> 6, 2);  // no piece begins inside a character
-    streamed += piece;
-    return true;
-  });
+  const std::string text =
+      generate_text(*model, tokenizer, "abc", options, [&](std::string_view piece) {
+        if (!piece.empty())
+          EXPECT_NE(static_cast<unsigned char>(piece[0]) >> 6, 2);  // begins no piece inside a character
+        streamed += piece;
+        return true;
+      }).text;
   EXPECT_EQ(streamed, text);
   EXPECT_FALSE(text.empty());
   int pieces = 0;
-  generate_text(*model, tokenizer, "abc", options, [&](std::string_view) { return ++pieces < 3; });
+  const GeneratedText cut =
+      generate_text(*model, tokenizer, "abc", options, [&](std::string_view) { return ++pieces < 3; });
   EXPECT_EQ(pieces, 3);
+  EXPECT_EQ(cut.tokens, 3);
+  EXPECT_EQ(cut.end, TextEnd::callback);
   expect_error([&] { generate_text(*model, tokenizer, "", options); }, {"prompt"});
+}
+
+TEST(GenerateText, EndsBeforeAStopString) {
+  const auto model = make_test_model(kLayerTypes[0]);
+  const ByteTokenizer tokenizer;
+  GenerateOptions options;
+  options.max_new_tokens = 80;
+  const std::string all = generate_text(*model, tokenizer, "abc", options).text;
+  ASSERT_GT(all.size(), 60u);
+  for (const size_t at : {size_t{0}, all.size() / 3, all.size() / 2}) {
+    size_t begin = at;
+    while ((static_cast<unsigned char>(all[begin]) & 0xC0) == 0x80) ++begin;  // of a character
+    size_t end = std::min(begin + 12, all.size());
+    while (end < all.size() && (static_cast<unsigned char>(all[end]) & 0xC0) == 0x80) ++end;
+    options.stop = {"not there", all.substr(begin, end - begin)};
+    std::string streamed;
+    const GeneratedText result = generate_text(*model, tokenizer, "abc", options, [&](std::string_view piece) {
+      streamed += piece;
+      return true;
+    });
+    EXPECT_EQ(result.text, all.substr(0, all.find(options.stop[1])));
+    EXPECT_EQ(streamed, result.text);
+    EXPECT_EQ(result.end, TextEnd::stop_string);
+    EXPECT_LT(result.tokens, 80);
+  }
+}
+
+TEST(GenerateText, SpecialTokens) {
+  const auto model = make_test_model(kLayerTypes[0]);
+  copy(*model->parameters().find("head.bias"), zeros({kVocabulary}));
+  model->parameters().find("head.bias")->data<float>()[ByteTokenizer::kSpecial] = 2;
+  const ByteTokenizer tokenizer;
+  GenerateOptions options;
+  options.max_new_tokens = 60;
+  std::string shown = generate_text(*model, tokenizer, "abc", options).text;
+  const size_t first = shown.find("<end>");
+  ASSERT_NE(first, std::string::npos);
+  options.hide_special = true;
+  EXPECT_EQ(generate_text(*model, tokenizer, "abc", options).text.find("<end>"), std::string::npos);
+  options.stop = {"<end>"};  // by its name
+  const GeneratedText ended = generate_text(*model, tokenizer, "abc", options);
+  EXPECT_EQ(ended.text, shown.substr(0, first));
+  EXPECT_EQ(ended.end, TextEnd::end_id);
+}
+
+// The same text in pieces of every size: borders do not matter.
+TEST(StopStringsTest, WhereverTheBordersLie) {
+  struct Case {
+    std::vector<std::string> stop;
+    std::string text, expected;
+  };
+  const std::string smiley = "\xf0\x9f\x98\x80";
+  const std::vector<Case> cases = {
+      {{"END"}, "some text END more", "some text "},
+      {{"END"}, "some text EN", "some text EN"},
+      {{"aab"}, "aaaaab", "aaa"},
+      {{"abcd", "bx"}, "zabcbx", "zabc"},  // held back, then partly something else
+      {{"abc", "b"}, "zabc", "za"},        // complete first
+      {{"bc", "abc", "c"}, "zabc", "z"},   // at one place: the longest
+      {{"\nuser:"}, "hi\nuse\nuser:", "hi\nuse"},
+      {{smiley + "!"}, "a" + smiley + smiley + "!", "a" + smiley},
+      {{}, "anything", "anything"},
+      {{"x"}, "", ""},
+  };
+  for (const Case& c : cases)
+    for (size_t size = 1; size <= c.text.size() + 1; ++size) {
+      StopStrings stop(c.stop);
+      std::string text;
+      for (size_t begin = 0; begin < c.text.size(); begin += size) {
+        text += stop.push(std::string_view(c.text).substr(begin, size));
+        EXPECT_EQ(text, c.expected.substr(0, text.size()));  // nothing was ever printed too early
+      }
+      EXPECT_EQ(stop.found(), c.expected.size() < c.text.size());
+      text += stop.finish();
+      EXPECT_EQ(text, c.expected) << "in pieces of " << size;
+      if (stop.found()) EXPECT_EQ(stop.push("more"), "");
+    }
+  expect_error([] { StopStrings({"a", ""}); }, {"must not be empty"});
+  expect_error([] { StopStrings({"\xff"}); }, {"must be UTF-8"});
 }
 
 }  // namespace

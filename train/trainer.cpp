@@ -267,7 +267,7 @@ void Trainer::sample() {
   options.sampling.top_k = 40;
   options.seed = static_cast<uint64_t>(config_.seed);
   for (const std::string& prompt : config_.prompts)
-    progress_.message("  | " + prompt + generate_text(model_, *setup_.tokenizer, prompt, options));
+    progress_.message("  | " + prompt + generate_text(model_, *setup_.tokenizer, prompt, options).text);
 }
 
 void Trainer::save() {

@@ -28,15 +28,9 @@ struct GenerateCall {
   bool json = false;
 };
 
-struct Answer {
-  std::string text;
-  size_t prompt_tokens = 0, tokens = 0;
-  double prompt_seconds = 0;  // until the first token was there
-  double seconds = 0;         // of all tokens after the first
-  bool stopped = false;       // by Ctrl-C or SIGTERM
-
-  double tokens_per_s() const { return tokens > 1 ? static_cast<double>(tokens - 1) / std::max(seconds, 1e-9) : 0; }
-};
+double tokens_per_s(const GeneratedText& answer) {
+  return answer.tokens > 1 ? static_cast<double>(answer.tokens - 1) / std::max(answer.seconds, 1e-9) : 0;
+}
 
 void announce_window(int64_t max_seq_len, Window window) {
   if (window == Window::half)
@@ -50,36 +44,7 @@ void announce_window(int64_t max_seq_len, Window window) {
                max_seq_len, max_seq_len);
 }
 
-// Continues one prompt; `on_text` gets the text piece by piece, in whole characters.
-Answer continue_prompt(const ModelFolder& folder, const std::string& prompt, const GenerateOptions& options,
-                       const std::function<void(const std::string&)>& on_text) {
-  using Clock = std::chrono::steady_clock;
-  const StopSignal stop;
-  Answer answer;
-  StreamDecoder decoder(*folder.tokenizer);
-  const std::vector<int32_t> ids = folder.tokenizer->encode(prompt);
-  check(!ids.empty(), "generate: the prompt must have at least one token; got none");
-  const auto emit = [&](const std::string& piece) {
-    answer.text += piece;
-    if (!piece.empty()) on_text(piece);
-  };
-  const Clock::time_point start = Clock::now();
-  Clock::time_point first = start;
-  const auto on_token = [&](int64_t, int32_t id) {
-    if (++answer.tokens == 1) first = Clock::now();
-    emit(decoder.push(id));
-    return !StopSignal::requested();
-  };
-  generate(*folder.model, {ids}, options, on_token, [&](int64_t longest) { announce_window(longest, options.window); });
-  answer.seconds = std::chrono::duration<double>(Clock::now() - first).count();
-  answer.prompt_seconds = std::chrono::duration<double>(first - start).count();
-  answer.prompt_tokens = ids.size();
-  answer.stopped = StopSignal::requested();
-  emit(decoder.finish());
-  return answer;
-}
-
-void print_json(const std::string& prompt, const Answer& answer) {
+void print_json(const std::string& prompt, const GeneratedText& answer) {
   using Json = nlohmann::ordered_json;
   const Json result = {{"prompt", prompt},
                        {"text", answer.text},
@@ -87,23 +52,28 @@ void print_json(const std::string& prompt, const Answer& answer) {
                        {"tokens", answer.tokens},
                        {"prompt_seconds", answer.prompt_seconds},
                        {"seconds", answer.seconds},
-                       {"tokens_per_s", answer.tokens_per_s()}};
+                       {"tokens_per_s", tokens_per_s(answer)}};
   write_standard_output(result.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 // `echo`: the prompt is printed before its continuation, so that the two read as one text.
-Answer answer_prompt(const GenerateCall& call, const ModelFolder& folder, const std::string& prompt,
-                     const GenerateOptions& options, bool echo) {
+// Returns whether Ctrl-C or SIGTERM ended it.
+bool answer_prompt(const GenerateCall& call, const ModelFolder& folder, const std::string& prompt,
+                   const GenerateOptions& options, bool echo) {
+  const StopSignal stop;
   if (echo && !call.json) write_standard_output(prompt);
-  const Answer answer = continue_prompt(folder, prompt, options, [&](const std::string& piece) {
-    if (!call.json) write_standard_output(piece);
-  });
+  const auto on_text = [&](std::string_view piece) {
+    if (!call.json && !piece.empty()) write_standard_output(piece);
+    return !StopSignal::requested();
+  };
+  const GeneratedText answer = generate_text(*folder.model, *folder.tokenizer, prompt, options, on_text,
+                                             [&](int64_t longest) { announce_window(longest, options.window); });
   if (call.json) print_json(prompt, answer);
   else write_standard_output("\n");
   if (call.stats)
     fmt::print(stderr, "prompt: {} tokens, first token after {:.3f} s; generated: {} tokens, {:.1f} tokens/s\n",
-               answer.prompt_tokens, answer.prompt_seconds, answer.tokens, answer.tokens_per_s());
-  return answer;
+               answer.prompt_tokens, answer.prompt_seconds, answer.tokens, tokens_per_s(answer));
+  return StopSignal::requested();
 }
 
 // Every line of standard input is a prompt of its own. On a terminal, Ctrl-C ends an answer, and the program when it
@@ -118,8 +88,8 @@ int answer_lines(const GenerateCall& call, const ModelFolder& folder) {
     if (terminal) write_standard_output("> ");
     if (!std::getline(std::cin, line)) break;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const Answer answer = answer_prompt(call, folder, line, options, !terminal);
-    if (answer.stopped && !terminal) return 130;
+    const bool stopped = answer_prompt(call, folder, line, options, !terminal);
+    if (stopped && !terminal) return 130;
     ++options.seed;  // the same line again is answered anew
   }
   if (terminal) write_standard_output("\n");
@@ -132,9 +102,9 @@ int run_generate(const GenerateCall& call) {
   const ModelFolder folder = open_model(call.model, "generate", true, device);
   GenerateCall complete = call;
   complete.options.window = call.window == "exact" ? Window::exact : Window::half;
-  complete.options.end_id = folder.tokenizer->end_id();
+  if (const std::optional<int32_t> end = folder.tokenizer->end_id()) complete.options.end_ids = {*end};
   if (call.interactive) return answer_lines(complete, folder);
-  return answer_prompt(complete, folder, call.prompt, complete.options, true).stopped ? 130 : 0;
+  return answer_prompt(complete, folder, call.prompt, complete.options, true) ? 130 : 0;
 }
 
 CLI::Option* add_real(CLI::App& command, const char* name, double& value, double least, double most, const char* help) {
