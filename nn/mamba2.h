@@ -4,9 +4,11 @@
 // steps.
 //
 //   z | x | B | C | dt = in_proj(in_multiplier x), each times its multiplier     d -> C | C | G N | G N | H
-//   x | B | C          = SiLU(conv1d(x | B | C))                                 depthwise, causal
-//   (kernels/causal_conv1d) y                  = scan(x, dt, B, C; A_log, D, dt_bias) (kernels/mamba2_scan) result =
-//   out_proj(y SiLU(z)), or with a norm out_proj(gated_rms_norm(y, z)) over each of G groups
+//   x | B | C = SiLU(conv1d(x | B | C))                        depthwise, causal: kernels/causal_conv1d
+//
+//   y = scan(x, dt, B, C; A_log, D, dt_bias)                   kernels/mamba2_scan
+//
+//   result = out_proj(y SiLU(z)), or with a norm out_proj(gated_rms_norm(y, z)) over each of G groups
 //
 // Most multipliers cost no pass over activations: those of x, B and C scale the K weights of each channel of the
 // convolution instead of its input, that of z is the gate's, and in_multiplier is a factor of all five, as long as
