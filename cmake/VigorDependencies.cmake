@@ -11,7 +11,7 @@ find_package(Threads REQUIRED)
 vigor_require(fmt libfmt-dev)
 vigor_require(nlohmann_json nlohmann-json3-dev)
 vigor_require(CLI11 libcli11-dev)
-vigor_require(ICU libicu-dev COMPONENTS uc)
+vigor_require(ICU libicu-dev COMPONENTS uc i18n)
 vigor_require(libzip "libzip-dev zipcmp zipmerge ziptool")  # its CMake files want the tools too
 
 find_package(OpenMP QUIET COMPONENTS CXX)

@@ -107,7 +107,7 @@ TEST(ChunkTokenizer, FolderRoundTrip) {
   std::filesystem::create_directories(folder);
   EXPECT_NE(error_of([&] { load_tokenizer(folder); }).find("none of them"), std::string::npos);
   write_file(folder / "tokenizer.json", R"({"model": {"type": "BPE"}})");
-  EXPECT_NE(error_of([&] { load_tokenizer(folder); }).find("no key chunk_to_idx"), std::string::npos);
+  EXPECT_NE(error_of([&] { load_tokenizer(folder); }).find("neither the key chunk_to_idx"), std::string::npos);
 
   const json data = fixture();
   ChunkVocabularyBuilder builder;

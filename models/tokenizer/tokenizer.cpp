@@ -1,5 +1,6 @@
 #include "models/tokenizer/tokenizer.h"
 
+#include "models/tokenizer/bpe_tokenizer.h"
 #include "models/tokenizer/chunk_tokenizer.h"
 #include "models/tokenizer/unicode.h"
 #include "tensor/check.h"
@@ -28,18 +29,33 @@ std::string StreamDecoder::finish() {
   return text;
 }
 
+namespace {
+
+// The tokenizer in a file of a form known here; nullptr for any other JSON.
+std::unique_ptr<Tokenizer> read_tokenizer(const std::filesystem::path& file) {
+  const std::string json = read_text(file, Tokenizer::kMaxFileBytes);
+  if (BpeTokenizer::recognizes(json)) return BpeTokenizer::load(file);
+  if (ChunkTokenizer::recognizes(json)) return ChunkTokenizer::parse(json, file.string());
+  return nullptr;
+}
+
+}  // namespace
+
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& path) {
-  if (!std::filesystem::is_directory(path)) return ChunkTokenizer::load(path);
   std::string unknown_form;
-  for (const char* name : {"chunk_vocab_combined.json", "tokenizer.json", "vocab.json"}) {
-    const std::filesystem::path file = path / name;
-    if (!std::filesystem::exists(file)) continue;
-    const std::string json = read_text(file, Tokenizer::kMaxFileBytes);
-    if (ChunkTokenizer::recognizes(json)) return ChunkTokenizer::parse(json, file.string());
-    if (unknown_form.empty()) unknown_form = name;
+  if (!std::filesystem::is_directory(path)) {
+    if (auto tokenizer = read_tokenizer(path)) return tokenizer;
+    unknown_form = path.string();
+  } else {
+    for (const char* name : {"chunk_vocab_combined.json", "tokenizer.json", "vocab.json"}) {
+      if (!std::filesystem::exists(path / name)) continue;
+      if (auto tokenizer = read_tokenizer(path / name)) return tokenizer;
+      if (unknown_form.empty()) unknown_form = (path / name).string();
+    }
   }
-  check(unknown_form.empty(), "tokenizer: {} must be a chunk vocabulary; it has no key chunk_to_idx",
-        (path / unknown_form).string());
+  check(unknown_form.empty(),
+        "tokenizer: {} must be a chunk vocabulary or a byte-level BPE; it has neither the key chunk_to_idx nor merges",
+        unknown_form);
   fail("tokenizer: {} must hold chunk_vocab_combined.json, tokenizer.json or vocab.json; it has none of them",
        path.string());
 }

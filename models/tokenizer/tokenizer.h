@@ -16,8 +16,8 @@ class Tokenizer {
 
   virtual ~Tokenizer() = default;
 
-  virtual std::string name() const = 0;      // as in config.json's tokenizer_type: "chunk"
-  virtual int64_t vocab_size() const = 0;    // V of the model; encode() returns ids in 0..V-1
+  virtual std::string name() const = 0;      // as in config.json's tokenizer_type: "chunk" or "bpe"
+  virtual int64_t vocab_size() const = 0;    // encode() returns ids below it; a model may have more (padding)
   virtual uint64_t fingerprint() const = 0;  // equal fingerprints: equal ids for every text
   virtual std::optional<int32_t> end_id() const { return std::nullopt; }  // ends a document; i3 has none
   // The id whose text is exactly `text`, for special tokens ("<|im_end|>"); none: there is no such special token.
@@ -54,7 +54,8 @@ class StreamDecoder {
 };
 
 // The tokenizer of a model folder: the first of chunk_vocab_combined.json, tokenizer.json and vocab.json that has a
-// form known here; `path` may also be such a file. std::invalid_argument when there is none, or it is inconsistent.
+// form known here (a chunk vocabulary, or byte-level BPE); `path` may also be such a file. std::invalid_argument when
+// there is none, or it is inconsistent.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& path);
 
 }  // namespace vigor

@@ -1,9 +1,13 @@
 #include "models/tokenizer/unicode.h"
 
+#include <unicode/bytestream.h>
+#include <unicode/normalizer2.h>
 #include <unicode/uchar.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
+#include <stdexcept>
 
 namespace vigor {
 namespace {
@@ -47,6 +51,23 @@ char32_t next_code_point(std::string_view text, size_t& position) {
     ++position;
   }
   return point;
+}
+
+// Whether all bytes belong to well-formed sequences.
+bool is_valid(std::string_view text) {
+  for (size_t position = 0; position < text.size();) {
+    uint64_t eight = 0;
+    for (; position + 8 <= text.size(); position += 8) {  // ASCII, eight bytes at a time
+      std::memcpy(&eight, text.data() + position, 8);
+      if ((eight & 0x8080808080808080u) != 0) break;
+    }
+    if (position == text.size()) return true;
+    const size_t begin = position;
+    // An encoded U+FFFD is valid and has three bytes; a replacement for less is not.
+    if (next_code_point(text, position) == kReplacement && text.substr(begin, position - begin) != "\xEF\xBF\xBD")
+      return false;
+  }
+  return true;
 }
 
 bool is_ascii(std::string_view text) {
@@ -103,6 +124,24 @@ std::string valid_utf8(std::string_view text) {
   valid.reserve(text.size());
   for (size_t position = 0; position < text.size();) append_utf8(next_code_point(text, position), valid);
   return valid;
+}
+
+std::string_view valid_utf8(std::string_view text, std::string& buffer) {
+  if (is_valid(text)) return text;
+  return buffer = valid_utf8(text);
+}
+
+std::string_view normal_form_c(std::string_view text, std::string& buffer) {
+  if (is_ascii(text)) return text;
+  UErrorCode status = U_ZERO_ERROR;
+  const icu::Normalizer2* form = icu::Normalizer2::getNFCInstance(status);
+  const icu::StringPiece piece(text.data(), static_cast<int32_t>(text.size()));
+  if (U_SUCCESS(status) && form->isNormalizedUTF8(piece, status)) return text;
+  buffer.clear();
+  icu::StringByteSink<std::string> sink(&buffer);
+  if (U_SUCCESS(status)) form->normalizeUTF8(0, piece, sink, nullptr, status);
+  if (U_FAILURE(status)) throw std::runtime_error(std::string("normal form C: ") + u_errorName(status));
+  return buffer;
 }
 
 std::u32string lower_case(std::string_view text) {

@@ -12,8 +12,14 @@ std::u32string decode_utf8(std::string_view text);
 
 void append_utf8(char32_t point, std::string& text);
 
-// `text` itself if it is valid UTF-8, else with replacements as above.
+// `text` itself if it is valid UTF-8, else with replacements as above. The second form copies only in the latter case,
+// into `buffer`.
 std::string valid_utf8(std::string_view text);
+std::string_view valid_utf8(std::string_view text, std::string& buffer);
+
+// The text in Unicode's normal form C (composed characters); `text` must be valid UTF-8 and is copied, into `buffer`,
+// only when it is not in that form.
+std::string_view normal_form_c(std::string_view text, std::string& buffer);
 
 // Code points of the lower-cased text, equal to Python's str.lower() over the whole string:
 //   - U+03A3 (capital sigma) becomes final sigma where a cased letter stands before it and none follows, both with

@@ -1,0 +1,93 @@
+#include "models/tokenizer/char_class.h"
+
+#include <unicode/uchar.h>
+
+#include <algorithm>
+
+#include "models/tokenizer/unicode.h"
+
+namespace vigor {
+namespace {
+
+using namespace char_class;
+
+// The tokenizers whose ids we repeat take "punctuation" from a table of Unicode 8: characters that came later are none,
+// and two that have become symbols since still are.
+bool is_old_punctuation(UChar32 point) {
+  if (point < 0x80) return point > 0x20 && point < 0x7F && !u_isalnum(point);
+  if (point == 0x166D || point == 0x111C9) return true;
+  if (!u_ispunct(point)) return false;
+  UVersionInfo age;
+  u_charAge(point, age);
+  return age[0] <= 8;
+}
+
+UBool add_range(const void* context, UChar32 start, UChar32 limit, UCharCategory category) {
+  uint8_t* table = static_cast<uint8_t*>(const_cast<void*>(context));
+  const uint32_t mask = U_MASK(category);
+  uint8_t classes = 0;
+  if (mask & U_GC_L_MASK) classes |= kLetter;
+  if (mask & U_GC_M_MASK) classes |= kMark | kWord;
+  if (mask & U_GC_N_MASK) classes |= kNumber;
+  if (mask & (U_GC_ND_MASK | U_GC_PC_MASK)) classes |= kWord;
+  std::fill(table + start, table + limit, classes);
+  if (mask & (U_GC_P_MASK | U_GC_S_MASK)) {
+    for (UChar32 point = start; point < limit; ++point)
+      if (is_old_punctuation(point)) table[point] |= kPunctuation;
+  }
+  return true;
+}
+
+}  // namespace
+
+CharClasses::CharClasses() : table_(0x110000) {
+  u_enumCharTypes(add_range, table_.data());
+  for (UChar32 point = 0; point <= 0x3000; ++point)  // the last white space of Unicode is U+3000
+    if (u_isUWhiteSpace(point)) table_[point] |= kSpace;
+  for (UChar32 point = 0; point < 0x110000; ++point)
+    if (u_isUAlphabetic(point)) table_[point] |= kWord;
+  table_[0x200C] |= kWord;  // the two joiners belong to words
+  table_[0x200D] |= kWord;
+  table_['\r'] |= kNewline;
+  table_['\n'] |= kNewline;
+  table_['\''] |= kApostrophe;
+}
+
+const CharClasses& CharClasses::get() {
+  static const CharClasses classes;
+  return classes;
+}
+
+ByteAlphabet::ByteAlphabet() {
+  bytes_.fill(-1);
+  char32_t next = 0x100;
+  for (int byte = 0; byte < 256; ++byte) {
+    const bool printable = (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte != 0xAD);
+    points_[byte] = printable ? static_cast<char32_t>(byte) : next++;
+    bytes_[points_[byte]] = static_cast<int16_t>(byte);
+  }
+}
+
+const ByteAlphabet& ByteAlphabet::get() {
+  static const ByteAlphabet alphabet;
+  return alphabet;
+}
+
+std::string to_byte_alphabet(std::string_view bytes) {
+  std::string text;
+  for (const char byte : bytes) append_utf8(ByteAlphabet::get().point(static_cast<uint8_t>(byte)), text);
+  return text;
+}
+
+bool from_byte_alphabet(std::string_view text, std::string& bytes) {
+  std::string result;
+  for (size_t position = 0; position < text.size();) {
+    const int byte = ByteAlphabet::get().byte(next_point(text, position));
+    if (byte < 0) return false;
+    result.push_back(static_cast<char>(byte));
+  }
+  bytes = std::move(result);
+  return true;
+}
+
+}  // namespace vigor
