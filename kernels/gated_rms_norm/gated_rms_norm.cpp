@@ -38,7 +38,8 @@ struct GatedRmsNormNode : Node {
         gated_rms_norm_backward_cpu(in, grads);
         break;
       case DeviceKind::cuda:
-        unsupported_device("gated_rms_norm_backward", dy.device());
+        if constexpr (kCudaBuild) gated_rms_norm_backward_cuda(in, grads);
+        else unsupported_device("gated_rms_norm_backward", dy.device());
         break;
     }
     if (b.needs(0)) b.set(0, dx);
@@ -77,7 +78,8 @@ Tensor gated_rms_norm(const Tensor& x, const Tensor& gate, const Tensor& weight,
       gated_rms_norm_forward_cpu(in, rows_of(y), rstd, eps);
       break;
     case DeviceKind::cuda:
-      unsupported_device("gated_rms_norm", x.device());
+      if constexpr (kCudaBuild) gated_rms_norm_forward_cuda(in, rows_of(y), rstd, eps);
+      else unsupported_device("gated_rms_norm", x.device());
       break;
   }
   if (auto node = record<GatedRmsNormNode>({&x, &gate, &weight}, groups, norm_before_gate)) {

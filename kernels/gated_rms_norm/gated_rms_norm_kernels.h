@@ -24,4 +24,8 @@ struct GatedRmsNormGradients {
 };
 void gated_rms_norm_backward_cpu(const GatedRmsNormInputs& in, const GatedRmsNormGradients& grads);
 
+// The same on a GPU; blocks = sum_blocks(rows, kCuda).
+void gated_rms_norm_forward_cuda(const GatedRmsNormInputs& in, const TensorView& y, const TensorView& rstd, double eps);
+void gated_rms_norm_backward_cuda(const GatedRmsNormInputs& in, const GatedRmsNormGradients& grads);
+
 }  // namespace vigor

@@ -22,7 +22,8 @@ Tensor turned(const char* op, const Tensor& any_x, const Tensor& offsets, double
       rope_cpu(in, y);
       break;
     case DeviceKind::cuda:
-      unsupported_device(op, x.device());
+      if constexpr (kCudaBuild) rope_cuda(in, y);
+      else unsupported_device(op, x.device());
       break;
   }
   scope.done({&y});

@@ -38,4 +38,7 @@ struct RopeInputs {
 // y [B,T,H,P] contiguous, f32, f64 (CPU only) or bf16 like x.
 void rope_cpu(const RopeInputs& in, const TensorView& y);
 
+// The same on a GPU.
+void rope_cuda(const RopeInputs& in, const TensorView& y);
+
 }  // namespace vigor
