@@ -5,12 +5,9 @@
 
 #include "kernels/attention/attention_kernels.h"
 #include "kernels/attention/attention_simd.h"
+#include "kernels/threads.h"
 #include "tensor/dtype.h"
 #include "tensor/primitives.h"
-
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
 
 namespace vigor {
 namespace {
@@ -19,21 +16,6 @@ namespace {
 constexpr int64_t kFewQueries = 4;
 // Multiplications below which starting threads costs more than it saves.
 constexpr double kSerialWork = 1 << 17;
-
-int64_t max_threads() {
-#if defined(_OPENMP)
-  return omp_get_max_threads();
-#else
-  return 1;
-#endif
-}
-int64_t thread_index() {
-#if defined(_OPENMP)
-  return omp_get_thread_num();
-#else
-  return 0;
-#endif
-}
 
 struct Sizes {
   int64_t B, Tq, Tk, Hq, Hkv, P, group;  // group: query heads that read one key head

@@ -1,183 +1,184 @@
 #include <algorithm>
-#include <cmath>
 #include <type_traits>
 
 #include "kernels/block_sums.h"
 #include "kernels/mamba2_scan/mamba2_scan_kernels.h"
+#include "kernels/mamba2_scan/mamba2_scan_simd.h"
+#include "kernels/parallel.h"
 #include "kernels/sequence_batch.h"
-#include "tensor/primitives.h"
+#include "kernels/threads.h"
 
 namespace vigor {
 namespace {
 
-struct Sizes {
-  int64_t B, T, H, P, G, N, group;  // group: heads that read one B and C
-  explicit Sizes(const Mamba2ScanInputs& in)
-      : B(in.x.sizes[0]),
-        T(in.x.sizes[1]),
-        H(in.x.sizes[2]),
-        P(in.x.sizes[3]),
-        G(in.ssm_b.sizes[2]),
-        N(in.ssm_b.sizes[3]),
-        group(H / G) {}
-};
+// Multiplications below which starting threads costs more than it saves.
+constexpr double kSerialWork = 1 << 17;
+// A task of a thread is some heads of one group in one sequence. They share C B^T, so a task takes as many as leave
+// kLeastTasks of them. The number follows from the sizes alone, and with it the order of all sums.
+constexpr int64_t kLeastTasks = 8;
 
-// ---- the definition, one step at a time ----
-
-template <class T>
-double number(T value) {
-  return static_cast<double>(static_cast<Accumulator<T>>(value));
-}
-
-template <class T>
-T rounded(double value) {
-  return T(static_cast<Accumulator<T>>(value));
-}
-
-// Row t of head (or group) h in sequence b, of a view [B,T,H,..].
-template <class T>
-T* row(const TensorView& x, int64_t b, int64_t t, int64_t h) {
-  return x.as<std::remove_const_t<T>>() + b * x.strides[0] + t * x.strides[1] + h * x.strides[2];
-}
-
-// dt'_t of a head, its derivative for dt_t, and the decay.
-struct Step {
-  double dt, slope, decay;
-};
-
-template <class X, class S>
-Step step_of(const Mamba2ScanInputs& in, int64_t b, int64_t t, int64_t h) {
-  const double u = number(*row<const X>(in.dt, b, t, h)) + in.dt_bias.as<S>()[h];
-  const double softplus = u > 20 ? u : std::log1p(std::exp(u));
-  const double slope = u > 20 ? 1 : 1 / (1 + std::exp(-u));
-  const double dt = std::min(std::max(softplus, in.dt_min), in.dt_max);
-  return {dt, dt == softplus ? slope : 0, std::exp(-std::exp(number(in.a_log.as<S>()[h])) * dt)};
-}
-
-// What the state before the first step of (b, h) is, written to s.
-template <class S>
-void initial_state(const Mamba2ScanInputs& in, int64_t b, int64_t h, S* s) {
-  const Sizes n(in);
-  const int64_t size = n.P * n.N;
-  if (in.state.defined()) std::copy_n(in.state.as<S>() + (b * n.H + h) * size, size, s);
-  else std::fill_n(s, size, S(0));
-}
-
-// S_t from S_{t-1}; `after` may be `before`.
-template <class X, class S>
-void advance(const Mamba2ScanInputs& in, int64_t b, int64_t t, int64_t h, bool reset, const S* before, S* after) {
-  const Sizes n(in);
-  const Step step = step_of<X, S>(in, b, t, h);
-  const X *x = row<const X>(in.x, b, t, h), *ssm_b = row<const X>(in.ssm_b, b, t, h / n.group);
-  for (int64_t p = 0; p < n.P; ++p)
-    for (int64_t k = 0; k < n.N; ++k)
-      after[p * n.N + k] =
-          S((reset ? 0 : step.decay * before[p * n.N + k]) + step.dt * number(x[p]) * number(ssm_b[k]));
-}
-
-bool is_reset(const SequenceSteps& steps, int64_t t) { return steps.resets != nullptr && steps.resets[t] != 0; }
-
-template <class X, class S>
-void forward_naive(const Mamba2ScanInputs& in, const Mamba2ScanOutputs& out) {
-  const Sizes n(in);
-  for (int64_t b = 0; b < n.B; ++b)
-    for (int64_t h = 0; h < n.H; ++h) {
-      const SequenceSteps steps = steps_of(in.lengths, in.resets, b, n.T);
-      S* s = out.last_state.as<S>() + (b * n.H + h) * n.P * n.N;
-      initial_state(in, b, h, s);
-      for (int64_t t = 0; t < n.T; ++t) {
-        X* y = row<X>(out.y, b, t, h);
-        std::fill_n(y, n.P, X(0));
-        if (t >= steps.length) continue;
-        advance<X>(in, b, t, h, is_reset(steps, t), s, s);
-        const X *x = row<const X>(in.x, b, t, h), *ssm_c = row<const X>(in.ssm_c, b, t, h / n.group);
-        for (int64_t p = 0; p < n.P; ++p) {
-          S sum = in.skip_d.as<S>()[h] * S(x[p]);
-          for (int64_t k = 0; k < n.N; ++k) sum += s[p * n.N + k] * S(ssm_c[k]);
-          y[p] = rounded<X>(sum);
-        }
-      }
-    }
-}
-
-// Step t of the backward pass. g [P,N]: in e_{t+1} g_{t+1}, the gradient that reaches S_t from later steps, out
-// e_t g_t. sums: da_log, dD and ddt_bias of the head, added to.
-template <class X, class S>
-void backward_step(const Mamba2ScanInputs& in, const Mamba2ScanGradients& grads, int64_t b, int64_t t, int64_t h,
-                   bool reset, const S* before, const S* state, S* g, S* sums) {
-  const Sizes n(in);
-  const Step step = step_of<X, S>(in, b, t, h);
-  const double a = -std::exp(number(in.a_log.as<S>()[h])), decay = reset ? 0 : step.decay;
-  const X *x = row<const X>(in.x, b, t, h), *dy = row<const X>(grads.dy, b, t, h);
-  const X *ssm_b = row<const X>(in.ssm_b, b, t, h / n.group), *ssm_c = row<const X>(in.ssm_c, b, t, h / n.group);
-  X *dx = row<X>(grads.dx, b, t, h), *db = row<X>(grads.db, b, t, h / n.group),
-    *dc = row<X>(grads.dc, b, t, h / n.group);
-  double ddt = 0, r = 0;
-  for (int64_t p = 0; p < n.P; ++p) {
-    double g_b = 0;
-    for (int64_t k = 0; k < n.N; ++k) {
-      const int64_t i = p * n.N + k;
-      const double g_i = g[i] + number(dy[p]) * number(ssm_c[k]);
-      g_b += g_i * number(ssm_b[k]);
-      r += decay * g_i * before[i];
-      db[k] = rounded<X>(number(db[k]) + step.dt * g_i * number(x[p]));
-      dc[k] = rounded<X>(number(dc[k]) + number(state[i]) * number(dy[p]));
-      g[i] = S(decay * g_i);
-    }
-    dx[p] = rounded<X>(step.dt * g_b + in.skip_d.as<S>()[h] * number(dy[p]));
-    ddt += number(x[p]) * g_b;
-    sums[n.H] += S(number(dy[p]) * number(x[p]));
+struct Tasks : Mamba2ScanSizes {
+  int64_t parts;  // of each group
+  explicit Tasks(const Mamba2ScanInputs& in) : Mamba2ScanSizes(in) {
+    const int64_t heads = std::clamp<int64_t>(B * H / kLeastTasks, 1, group);
+    parts = (group + heads - 1) / heads;
   }
-  const double through_dt = (ddt + a * r) * step.slope;
-  *row<X>(grads.ddt, b, t, h) = rounded<X>(through_dt);
-  sums[0] += S(a * step.dt * r);
-  sums[2 * n.H] += S(through_dt);
+  int64_t count() const { return B * G * parts; }
+  int64_t most_heads() const { return (group + parts - 1) / parts; }
+  int64_t state_size() const { return mamba2_padded(P) * mamba2_padded(N); }  // padded
+  int64_t chunks() const { return (T + kMamba2Chunk - 1) / kMamba2Chunk; }
+  bool serial() const { return static_cast<double>(B * H * P) * static_cast<double>(T * N) < kSerialWork; }
+};
+
+struct Place {
+  int64_t b, g, part, head, heads;
+  Place(const Tasks& n, int64_t task) : b(task / (n.G * n.parts)), g(task / n.parts % n.G), part(task % n.parts) {
+    const int64_t begin = part * n.group / n.parts;
+    head = g * n.group + begin;
+    heads = (part + 1) * n.group / n.parts - begin;
+  }
+};
+
+// Rows of a view [B,T,H] or [B,T,H,..] from head (or group) h of sequence b on.
+template <class T>
+Mamba2Rows<T> rows(const TensorView& x, int64_t b, int64_t h) {
+  return {x.as<std::remove_const_t<T>>() + b * x.strides[0] + h * x.strides[2], x.strides[1], x.strides[2]};
 }
 
-// scratch: [B,3,H] sums for the parameters, then g [P,N] and S_{-1} .. S_{T-1} [T+1,P,N] of one head.
-template <class X, class S>
-void backward_naive(const Mamba2ScanInputs& in, const Mamba2ScanGradients& grads, const TensorView& sums, S* scratch) {
-  const Sizes n(in);
-  const int64_t size = n.P * n.N;
-  S *g = scratch, *states = scratch + size;
-  for (int64_t b = 0; b < n.B; ++b)
-    for (int64_t h = 0; h < n.H; ++h) {
-      const SequenceSteps steps = steps_of(in.lengths, in.resets, b, n.T);
-      initial_state(in, b, h, states);
-      for (int64_t t = 0; t < steps.length; ++t)
-        advance<X>(in, b, t, h, is_reset(steps, t), states + t * size, states + (t + 1) * size);
-      if (grads.dlast_state.defined()) std::copy_n(grads.dlast_state.as<S>() + (b * n.H + h) * size, size, g);
-      else std::fill_n(g, size, S(0));
-      for (int64_t t = steps.length - 1; t >= 0; --t)
-        backward_step<X>(in, grads, b, t, h, is_reset(steps, t), states + t * size, states + (t + 1) * size, g,
-                         sums.as<S>() + b * 3 * n.H + h);
-      if (grads.dstate.defined()) std::copy_n(g, size, grads.dstate.as<S>() + (b * n.H + h) * size);
-    }
+// The states [heads,P,N] of a task; null when the view is undefined.
+float* states(const Tasks& n, const TensorView& x, const Place& at) {
+  return x.defined() ? x.as<float>() + (at.b * n.H + at.head) * n.P * n.N : nullptr;
 }
+
+template <class X>
+Mamba2Task<X> make_task(const Tasks& n, const Mamba2ScanInputs& in, const Place& at, const TensorView& chunk_states,
+                        float* scratch) {
+  const auto parameter = [&](const TensorView& x) { return x.as<float>() + at.head; };
+  return {steps_of(in.lengths, in.resets, at.b, n.T),
+          at.heads,
+          n.P,
+          n.N,
+          rows<const X>(in.x, at.b, at.head),
+          rows<const X>(in.dt, at.b, at.head),
+          rows<const X>(in.ssm_b, at.b, at.g),
+          rows<const X>(in.ssm_c, at.b, at.g),
+          parameter(in.a_log),
+          parameter(in.skip_d),
+          parameter(in.dt_bias),
+          static_cast<float>(in.dt_min),
+          static_cast<float>(in.dt_max),
+          states(n, in.state, at),
+          chunk_states.defined() ? chunk_states.as<float>() + (at.b * n.chunks() * n.H + at.head) * n.state_size()
+                                 : nullptr,
+          n.H * n.state_size(),
+          scratch};
+}
+
+template <class X>
+void forward_tasks(const Mamba2ScanInputs& in, const Mamba2ScanOutputs& out, float* scratch) {
+  const Tasks n(in);
+  const int64_t scratch_size = mamba2_forward_scratch(n.most_heads(), n.P, n.N);
+  const bool step = n.T == 1 && !out.chunk_states.defined();
+#pragma omp parallel for schedule(dynamic) if (!n.serial())
+  for (int64_t i = 0; i < n.count(); ++i) {
+    const Place at(n, i);
+    const Mamba2Forward<X> task{make_task<X>(n, in, at, out.chunk_states, scratch + thread_index() * scratch_size),
+                                rows<X>(out.y, at.b, at.head), states(n, out.last_state, at)};
+    if (step) VIGOR_PICK(mamba2_step)(task);
+    else VIGOR_PICK(mamba2_forward)(task);
+  }
+}
+
+// Where the tasks leave dB and dC: in place, or as parts [parts,B,T,G,N] in f32, dB first, that are then added up.
+struct GroupSums {
+  bool in_place;
+  int64_t numel;
+  explicit GroupSums(const Mamba2ScanInputs& in)
+      : in_place(in.x.dtype == Dtype::f32 && Tasks(in).parts == 1), numel(in.ssm_b.numel()) {}
+  int64_t scratch(const Tasks& n) const { return in_place ? 0 : 2 * n.parts * numel; }
+};
+
+template <class X>
+void add_parts(const TensorView& gradient, const float* sums, int64_t parts) {
+  const int64_t numel = gradient.numel();
+  parallel_blocks(numel, kElementsPerBlock, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      float total = sums[i];
+      for (int64_t part = 1; part < parts; ++part) total += sums[part * numel + i];
+      gradient.as<X>()[i] = X(total);
+    }
+  });
+}
+
+template <class X>
+void backward_tasks(const Mamba2ScanInputs& in, const Mamba2ScanGradients& grads, const TensorView& sums,
+                    float* scratch) {
+  const Tasks n(in);
+  const GroupSums group(in);
+  float *db = group.in_place ? grads.db.as<float>() : scratch, *dc = db + n.parts * group.numel;
+  if (group.in_place) dc = grads.dc.as<float>();
+  scratch += group.scratch(n);
+  const int64_t scratch_size = mamba2_backward_scratch(n.most_heads(), n.P, n.N);
+#pragma omp parallel for schedule(dynamic) if (!n.serial())
+  for (int64_t i = 0; i < n.count(); ++i) {
+    const Place at(n, i);
+    const int64_t first = at.part * group.numel + (at.b * n.T * n.G + at.g) * n.N, step = n.G * n.N;
+    float* const parameters = sums.as<float>() + at.b * 3 * n.H + at.head;
+    VIGOR_PICK(mamba2_backward)
+    (Mamba2Backward<X>{make_task<X>(n, in, at, grads.chunk_states, scratch + thread_index() * scratch_size),
+                       rows<const X>(grads.dy, at.b, at.head),
+                       states(n, grads.dlast_state, at),
+                       rows<X>(grads.dx, at.b, at.head),
+                       rows<X>(grads.ddt, at.b, at.head),
+                       {db + first, step, 0},
+                       {dc + first, step, 0},
+                       states(n, grads.dstate, at),
+                       parameters,
+                       parameters + n.H,
+                       parameters + 2 * n.H});
+  }
+  if (group.in_place) return;
+  add_parts<X>(grads.db, db, n.parts);
+  add_parts<X>(grads.dc, dc, n.parts);
+}
+
+bool is_f64(const Mamba2ScanInputs& in) { return in.x.dtype == Dtype::f64; }
+int64_t parameter_sums(const Mamba2ScanInputs& in) { return 3 * in.x.sizes[0] * in.x.sizes[2]; }
 
 }  // namespace
 
-Shape mamba2_scan_chunk_states_cpu(const Mamba2ScanInputs&) { return {}; }
-
-int64_t mamba2_scan_forward_scratch_cpu(const Mamba2ScanInputs&) { return 0; }
-
-int64_t mamba2_scan_backward_scratch_cpu(const Mamba2ScanInputs& in) {
-  const Sizes n(in);
-  return n.B * 3 * n.H + (n.T + 2) * n.P * n.N;
+Shape mamba2_scan_chunk_states_cpu(const Mamba2ScanInputs& in) {
+  if (is_f64(in)) return {};
+  const Tasks n(in);
+  return {n.B, n.chunks(), n.H, mamba2_padded(n.N), mamba2_padded(n.P)};
 }
 
-void mamba2_scan_forward_cpu(const Mamba2ScanInputs& in, const Mamba2ScanOutputs& out, const TensorView&) {
-  visit_float(in.x.dtype, "mamba2_scan", [&]<class X>() { forward_naive<X, Accumulator<X>>(in, out); });
+int64_t mamba2_scan_forward_scratch_cpu(const Mamba2ScanInputs& in) {
+  const Tasks n(in);
+  return is_f64(in) ? 0 : max_threads() * mamba2_forward_scratch(n.most_heads(), n.P, n.N);
+}
+
+int64_t mamba2_scan_backward_scratch_cpu(const Mamba2ScanInputs& in) {
+  const Tasks n(in);
+  if (is_f64(in)) return parameter_sums(in) + mamba2_scan_backward_naive_scratch(in);
+  return parameter_sums(in) + GroupSums(in).scratch(n) +
+         max_threads() * mamba2_backward_scratch(n.most_heads(), n.P, n.N);
+}
+
+void mamba2_scan_forward_cpu(const Mamba2ScanInputs& in, const Mamba2ScanOutputs& out, const TensorView& scratch) {
+  visit_float(in.x.dtype, "mamba2_scan", [&]<class X>() {
+    if constexpr (std::is_same_v<X, double>) mamba2_scan_forward_naive(in, out);
+    else forward_tasks<X>(in, out, scratch.as<float>());
+  });
 }
 
 void mamba2_scan_backward_cpu(const Mamba2ScanInputs& in, const Mamba2ScanGradients& grads, const TensorView& scratch) {
-  const Sizes n(in);
-  const Shape sizes{n.B, 3, n.H};
+  const Shape sizes{in.x.sizes[0], 3, in.x.sizes[2]};  // da_log, dD and ddt_bias of each sequence
   const TensorView sums{scratch.data, sizes, contiguous_strides(sizes), scratch.dtype, scratch.device};
-  for (const TensorView& zeroed : {grads.dx, grads.ddt, grads.db, grads.dc, sums}) fill(zeroed, 0);
   visit_float(in.x.dtype, "mamba2_scan", [&]<class X>() {
-    using S = Accumulator<X>;
-    backward_naive<X, S>(in, grads, sums, scratch.as<S>() + sums.numel());
+    if constexpr (std::is_same_v<X, double>)
+      mamba2_scan_backward_naive(in, grads, sums, scratch.as<double>() + sums.numel());
+    else backward_tasks<X>(in, grads, sums, scratch.as<float>() + sums.numel());
   });
   add_blocks(grads.da_log, sums, 0);
   add_blocks(grads.dskip_d, sums, 1);

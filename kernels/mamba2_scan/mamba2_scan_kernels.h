@@ -12,6 +12,18 @@ struct Mamba2ScanInputs {
   double dt_min, dt_max;
 };
 
+struct Mamba2ScanSizes {
+  int64_t B, T, H, P, G, N, group;  // group: the heads that read one B and C
+  explicit Mamba2ScanSizes(const Mamba2ScanInputs& in)
+      : B(in.x.sizes[0]),
+        T(in.x.sizes[1]),
+        H(in.x.sizes[2]),
+        P(in.x.sizes[3]),
+        G(in.ssm_b.sizes[2]),
+        N(in.ssm_b.sizes[3]),
+        group(H / G) {}
+};
+
 struct Mamba2ScanOutputs {
   TensorView y, last_state;  // contiguous
   TensorView chunk_states;   // S before each chunk, for backward; undefined: not wanted
@@ -38,5 +50,11 @@ int64_t mamba2_scan_backward_scratch_cpu(const Mamba2ScanInputs& in);
 
 void mamba2_scan_forward_cpu(const Mamba2ScanInputs& in, const Mamba2ScanOutputs& out, const TensorView& scratch);
 void mamba2_scan_backward_cpu(const Mamba2ScanInputs& in, const Mamba2ScanGradients& grads, const TensorView& scratch);
+
+// The definition, in f64. sums [B,3,H]: da_log, dD and ddt_bias of each sequence, written.
+void mamba2_scan_forward_naive(const Mamba2ScanInputs& in, const Mamba2ScanOutputs& out);
+int64_t mamba2_scan_backward_naive_scratch(const Mamba2ScanInputs& in);
+void mamba2_scan_backward_naive(const Mamba2ScanInputs& in, const Mamba2ScanGradients& grads, const TensorView& sums,
+                                double* scratch);
 
 }  // namespace vigor

@@ -118,7 +118,7 @@ void expect_fast_equals_f64(const std::vector<Case>& cases, Dtype dtype, double 
 std::vector<Case> fast_cases() {
   std::vector<Case> cases = {
       make_case({2, 1, 3, 5, 1, 7}),    make_case({1, 1, 4, 32, 2, 64}),     make_case({1, 17, 2, 16, 1, 16}),
-      make_case({1, 63, 2, 33, 2, 18}), make_case({1, 64, 1, 48, 1, 32}),    make_case({1, 65, 3, 4, 1, 5}),
+      make_case({1, 63, 2, 33, 2, 18}), make_case({1, 64, 3, 48, 1, 32}),    make_case({1, 65, 3, 4, 1, 5}),
       make_case({2, 150, 4, 8, 2, 20}), ragged_case({4, 200, 2, 12, 1, 17}), ragged_case({4, 33, 2, 17, 2, 4})};
   cases.push_back(make_case({1, 128, 2, 8, 1, 8}));
   cases.back().inputs[kState] = Tensor();
@@ -130,8 +130,8 @@ std::vector<Case> fast_cases() {
 
 TEST(Mamba2Scan, FastEqualsF64OnEveryInstructionSet) { expect_fast_equals_f64(fast_cases(), Dtype::f32, 2e-5); }
 
-// y and the gradients of activations are rounded to 8 bits, and so is dy before the sums see it.
-TEST(Mamba2Scan, Bf16ActivationsBesideF32States) { expect_fast_equals_f64(fast_cases(), Dtype::bf16, 0.02); }
+// y and the gradients of activations are rounded to 8 bits.
+TEST(Mamba2Scan, Bf16ActivationsBesideF32States) { expect_fast_equals_f64(fast_cases(), Dtype::bf16, 0.004); }
 
 // Decays that leave nothing of a state beside ones that keep it: no overflow, no 0 / 0, no loss of accuracy.
 TEST(Mamba2Scan, ExtremeDecays) {
