@@ -7,6 +7,8 @@
 #include <stdexcept>
 
 #include "models/config_fields.h"
+#include "models/falcon_h1/falcon_h1_family.h"
+#include "models/hybrid/hybrid_family.h"
 #include "models/i3/i3_family.h"
 #include "tensor/check.h"
 #include "tensor/file.h"
@@ -23,7 +25,7 @@ bool contains(const std::vector<std::string>& names, std::string_view name) {
 }  // namespace
 
 std::span<const ModelFamily> model_families() {
-  static const ModelFamily families[] = {i3_family()};  // one entry a family
+  static const ModelFamily families[] = {i3_family(), falcon_h1_family(), hybrid_family()};  // one entry a family
   return families;
 }
 

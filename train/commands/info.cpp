@@ -113,10 +113,11 @@ void print_model(const InfoCall& call, const LanguageModel& model) {
                                  call.model, config.model_type(), Progress::count(model.parameter_count()),
                                  Progress::count(config.vocab_size), config.d_model, config.max_seq_len);
   const auto row = [&](const LayerSummary& part) {
-    text += fmt::format("  {:<14}{:<12}{:>14}\n", part.name, part.kind, Progress::count(part.parameters));
+    text += fmt::format("  {:<14}{:<20}{:>14}\n", part.name, part.kind, Progress::count(part.parameters));
   };
   for (const LayerSummary& layer : layers) row(layer);
   for (const LayerSummary& part : others) row(part);
+  for (const std::string& note : config.notes()) text += "\n" + note;
   text += fmt::format("\nFLOPs per token at {} tokens: {:.1f} million forward, {:.1f} million in training\n", T,
                       flops / 1e6, training_flops / 1e6);
   text += fmt::format(

@@ -1,0 +1,258 @@
+// The hybrid family: its configuration language, the solver of channel widths, and models of every block alone and
+// mixed.
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "autograd/engine.h"
+#include "autograd/variable.h"
+#include "kernels/views/views.h"
+#include "models/families.h"
+#include "models/hybrid/block_kinds.h"
+#include "models/hybrid/block_sequence.h"
+#include "models/hybrid/hybrid_model.h"
+#include "tests/support/testing.h"
+
+namespace vigor {
+namespace {
+
+using testing::expect_close;
+using testing::expect_error;
+using testing::random_ids;
+
+// A small valid configuration; `more` adds keys, or replaces those of the same name, as the last one counts.
+std::string config_text(const std::string& blocks, const std::string& more = "") {
+  return R"({"model_type": "vigor_hybrid", "vocab_size": 11, "d_model": 12, "max_seq_len": 16, "head_dim": 4,)"
+         R"("mamba_d_head": 4, "mamba_d_state": 3, "mamba1_d_state": 3, "hybrid_d_state": 3, "channel_base": 4,)"
+         R"("blocks": ")" +
+         blocks + "\"" + (more.empty() ? "" : ", " + more) + "}";
+}
+
+HybridConfig config_of(const std::string& blocks, const std::string& more = "") {
+  return dynamic_cast<const HybridConfig&>(*parse_config(config_text(blocks, more), "test"));
+}
+
+std::unique_ptr<LanguageModel> model_of(const std::string& blocks, const std::string& more = "",
+                                        Dtype dtype = Dtype::f32) {
+  auto model = make_model(config_of(blocks, more));
+  ArenaOptions options;
+  options.dtype = dtype;
+  model->allocate(options);
+  model->parameters().initialize(3);
+  return model;
+}
+
+// Every block alone, and sequences of several.
+std::vector<std::string> sequences() {
+  std::vector<std::string> sequences;
+  for (const BlockKind& kind : block_kinds()) sequences.emplace_back(1, kind.letter);
+  sequences.push_back(block_letters());
+  sequences.emplace_back("MMA H");
+  return sequences;
+}
+
+// ---- configuration ----
+
+TEST(BlockSequence, ExpandsWordsAndCounts) {
+  EXPECT_EQ(expand_blocks("H*3 A*2", "HAM"), "HHHAA");
+  EXPECT_EQ(expand_blocks(" MMA*2  H", "HAM"), "MMAMMAH");
+  EXPECT_EQ(compact_blocks("HHHAAM"), "H*3 A*2 M");
+  EXPECT_EQ(expand_blocks(compact_blocks("MMAMMA"), "HAM"), "MMAMMA");
+  expect_error([] { expand_blocks("", "HA"); }, {"blocks", "at least one"});
+  expect_error([] { expand_blocks("HX", "HA"); }, {"blocks", "\"X\"", "HA"});
+  expect_error([] { expand_blocks("*3", "HA"); }, {"blocks", "repeats nothing"});
+  for (const char* text : {"H*", "H*0", "H*-1", "H*2x", "H*1025", "H*99999999999999999999"})
+    expect_error([&] { expand_blocks(text, "HA"); }, {"blocks", "count", text});
+  expect_error([] { expand_blocks("HA*600", "HA"); }, {"blocks", "1024"});
+}
+
+TEST(HybridConfig, ReadsBackWhatItWrites) {
+  for (const std::string& text :
+       {config_text("H*2 A"), config_text("A", R"("arrangement": "SAM", "channel_split": "0:1:2.5")"),
+        config_text("P*2", R"("mup_base_width": 6, "tie_word_embeddings": true, "rope_theta": 1e11)")}) {
+    const auto config = parse_config(text, "test");
+    const std::string written = config->to_json();
+    const auto again = parse_config(written, "again");
+    EXPECT_EQ(again->to_json(), written);
+    EXPECT_EQ(make_model(*again)->parameter_count(), make_model(*config)->parameter_count());
+  }
+  EXPECT_NE(config_of("MMA*2").to_json().find("\"MMA*2\""), std::string::npos) << "the words stay as they were written";
+  auto shorter = config_of("MMA*4");
+  shorter.set_layer_count(6);
+  EXPECT_EQ(shorter.layer_count(), 6);
+  EXPECT_EQ(parse_config(shorter.to_json(), "again")->layer_count(), 6);
+}
+
+TEST(HybridConfig, NamesWhatIsWrong) {
+  const auto parse = [](const std::string& blocks, const std::string& more) {
+    return [=] { config_of(blocks, more); };
+  };
+  expect_error(parse("Q", ""), {"test", "blocks", "\"Q\""});
+  expect_error(parse("A", R"("chanel_split": "1:1:1")"), {"unknown key chanel_split", "channel_split"});
+  expect_error(parse("A", R"("channel_split": "1:1")"), {"channel_split", "1:1"});
+  expect_error(parse("A", R"("channel_split": "1:-1:2")"), {"channel_split"});
+  expect_error(parse("A", R"("channel_split": 5)"), {"channel_split must be a string"});
+  expect_error(parse("A", R"("arrangement": "MAS")"), {"arrangement", "SA_M", "MAS"});
+  expect_error(parse("A", R"("block_parameters": 5000)"), {"exactly one of channel_base and block_parameters"});
+  expect_error(parse("A", R"("head_dim": 5)"), {"head_dim", "even"});
+  expect_error(parse("A", R"("mup_base_width": -1)"), {"mup_base_width", "-1"});
+  expect_error(parse("A", R"("mamba_rms_norm": 1)"), {"mamba_rms_norm must be true or false"});
+  expect_error(parse("A", R"("channel_split": "1:0:1")"), {"block A", "attention", "channel_split"});
+  expect_error(parse("P", R"("channel_split": "0:0:1")"), {"block P", "channel_split"});
+  expect_error([] { parse_config(R"({"model_type": "vigor_hybrid"})", "c.json"); },
+               {"c.json", "vocab_size is missing", "d_model is missing", "blocks is missing"});
+}
+
+// ---- channel widths ----
+
+TEST(ChannelWidths, AreTheSharesRoundedToHeads) {
+  const auto widths = [](const std::string& more) { return solve_channel_widths(config_of("P", more)); };
+  ChannelWidths w = widths(R"("channel_base": 16, "channel_split": "2:1:5")");
+  EXPECT_EQ(w.ssm, 32);
+  EXPECT_EQ(w.attention, 16);
+  EXPECT_EQ(w.feed_forward, 80);
+  w = widths(R"("channel_base": 10, "channel_split": "1:3:0")");
+  EXPECT_EQ(w.ssm, 12);  // 2.5 heads of 4
+  EXPECT_EQ(w.attention, 32);
+  EXPECT_EQ(w.feed_forward, 0);
+  w = widths(R"("channel_base": 0.1, "queries_per_kv": 2, "mamba_n_groups": 3)");
+  EXPECT_EQ(w.ssm, 12) << "at least a head for each group";
+  EXPECT_EQ(w.attention, 8) << "at least the queries of one key head";
+}
+
+TEST(ChannelWidths, MeetTheBudget) {
+  for (const char* split : {"2:1:5", "1:1:1", "0:1:2", "3:0:1", "5:1:0.5"}) {
+    for (const int64_t budget : {60'000, 100'000, 1'000'003}) {
+      const HybridConfig config = config_of("P*3", fmt::format(R"("channel_base": 0, "block_parameters": {},
+          "channel_split": "{}", "d_model": 48, "head_dim": 16, "mamba_d_head": 16)",
+                                                               budget, split));
+      const auto model = make_model(config);
+      int64_t in_blocks = 0;
+      for (const LayerSummary& layer : model->layer_summaries()) in_blocks += layer.parameters;
+      EXPECT_EQ(in_blocks, count_block_parameters(config, solve_channel_widths(config)));
+      // Half a step of d_ff in all blocks.
+      EXPECT_LE(std::abs(in_blocks - budget), 3 * 3 * 48 * 8 / 2) << split << " " << budget;
+      EXPECT_EQ(make_model(*parse_config(config.to_json(), "again"))->parameter_count(), model->parameter_count());
+    }
+  }
+}
+
+TEST(ChannelWidths, SaysWhenABudgetCannotBeMet) {
+  const auto solve = [](const std::string& blocks, const std::string& more) {
+    return [=] { config_of(blocks, R"("channel_base": 0, )" + more); };
+  };
+  expect_error(solve("A*4", R"("block_parameters": 100)"), {"block_parameters is 100", "narrowest"});
+  expect_error(solve("H", R"("block_parameters": 100000, "channel_split": "1:1:0")"), {"cannot have more", "1:1:0"});
+}
+
+// ---- models ----
+
+TEST(HybridModel, CountsItsParameters) {
+  const int64_t d = 12, V = 11, ff = 3 * d * 24;  // d_ff = 5 * 4, to the nearest multiple of 8
+  const auto count = [](const char* blocks, const char* more = "") {
+    return make_model(config_of(blocks, more))->parameter_count();
+  };
+  const int64_t outside = 2 * V * d + d;
+  EXPECT_EQ(count("A"), outside + 2 * d + 4 * d * 4 + ff);
+  EXPECT_EQ(count("A", R"("arrangement": "SAM")"), outside + d + 4 * d * 4 + ff);
+  EXPECT_EQ(count("H*2", R"("tie_word_embeddings": true)"),
+            outside - V * d + 2 * (2 * d + (2 * d + 9 + 2 * 3 * d) + ff));
+  // P has the branches of M and A, and shares their norm unless they come one after the other.
+  EXPECT_EQ(count("P"), count("M") + 4 * d * 4);
+  EXPECT_EQ(count("P", R"("arrangement": "S_A_M")"), count("P") + d);
+}
+
+TEST(HybridModel, EveryBlockSeesThePastOnly) {
+  for (const std::string& blocks : sequences()) {
+    const auto model = model_of(blocks, R"("initializer_range": 0.2)");
+    const NoGrad no_grad;
+    const Tensor ids = random_ids({2, 7}, 11), other = clone(ids);
+    other.data<int32_t>()[5] = (other.data<int32_t>()[5] + 1) % 11;  // row 0, step 5
+    const Tensor a = model->logits(ids), b = model->logits(other);
+    expect_close(slice(a, 1, 0, 5), slice(b, 1, 0, 5), 1e-6, 1e-6);
+    EXPECT_NE(slice(a, 1, 6, 7).to_vector<float>(), slice(b, 1, 6, 7).to_vector<float>()) << blocks;
+  }
+}
+
+// Rows of 9 and 6 tokens in pieces of (4, 1), (1, 2) and (4, 3).
+TEST(HybridModel, CachedPiecesEqualTheWholeSequence) {
+  for (const char* arrangement : {"SA_M", "S_A_M", "SAM"}) {
+    for (const std::string& blocks : sequences()) {
+      const auto model =
+          model_of(blocks, fmt::format(R"("initializer_range": 0.2, "arrangement": "{}", "channel_base": 8,
+                                       "queries_per_kv": 2)",
+                                       arrangement));
+      const NoGrad no_grad;
+      const Tensor ids = random_ids({2, 9}, 11);
+      const Tensor whole = model->logits(ids);
+      ModelCache cache = model->make_cache(2);
+      std::vector<int32_t> begin{0, 0};
+      for (const std::vector<int32_t>& lengths : {std::vector<int32_t>{4, 1}, {1, 2}, {4, 3}}) {
+        const int64_t T = std::max(lengths[0], lengths[1]);
+        const Tensor piece = zeros({2, T}, Dtype::i32);
+        for (int64_t b = 0; b < 2; ++b)
+          for (int32_t t = 0; t < lengths[static_cast<size_t>(b)]; ++t)
+            piece.data<int32_t>()[b * T + t] = ids.data<int32_t>()[b * 9 + begin[static_cast<size_t>(b)] + t];
+        const Tensor last = model->extend(piece, lengths, cache);  // [B,V]
+        for (int64_t b = 0; b < 2; ++b) {
+          int32_t& at = begin[static_cast<size_t>(b)];
+          at += lengths[static_cast<size_t>(b)];
+          expect_close(slice(last, 0, b, b + 1), reshape(slice(slice(whole, 0, b, b + 1), 1, at - 1, at), {1, 11}),
+                       2e-5, 1e-4);
+        }
+      }
+    }
+  }
+}
+
+TEST(HybridModel, HasRightGradients) {
+  for (const std::string& blocks : sequences()) {
+    if (blocks.size() > 1 && blocks != "MMA H") continue;
+    const auto model = make_model(config_of(blocks, R"("d_model": 4, "mamba_d_head": 2, "head_dim": 2,
+        "mamba_d_state": 2, "mamba1_d_state": 2, "channel_base": 2, "vocab_size": 5, "channel_split": "2:2:4")"));
+    ArenaOptions f64;
+    f64.dtype = Dtype::f64;
+    model->allocate(f64);
+    const std::vector<NamedParameter> parameters = model->named_parameters();
+    std::vector<Tensor> inputs;
+    for (const NamedParameter& p : parameters)
+      inputs.push_back(testing::random(p.sizes, Dtype::f64, static_cast<uint32_t>(inputs.size()), -0.7, 0.7));
+    const Tensor ids = random_ids({2, 4}, 5), targets = random_ids({2, 4}, 5, Dtype::i32, 1);
+    const GradientCheckReport report = gradient_check(
+        [&](std::span<const Tensor> in) {
+          for (size_t i = 0; i < in.size(); ++i) *parameters[i].tensor = in[i];
+          return std::vector<Tensor>{model->loss(ids, targets)};
+        },
+        inputs);
+    EXPECT_TRUE(report.ok) << blocks << ": " << report.message;
+  }
+}
+
+TEST(HybridModel, RecomputationChangesNothing) {
+  const auto model = model_of("P A H", R"("initializer_range": 0.2)");
+  model->parameters().allocate_gradients();
+  const Tensor ids = random_ids({2, 8}, 11);
+  std::vector<std::vector<float>> gradients;
+  for (const bool recompute : {false, true}) {
+    ForwardContext context;
+    context.dropout = 0.2;
+    context.recompute = recompute;
+    model->parameters().zero_gradients();
+    backward(model->loss(ids, ids, context));
+    model->parameters().complete_gradients();
+    gradients.push_back(model->parameters().groups()[0].gradients.to_vector<float>());
+  }
+  EXPECT_EQ(gradients[0], gradients[1]);
+}
+
+TEST(HybridModel, ArrangementsDiffer) {
+  std::set<std::vector<float>> results;
+  for (const char* arrangement : {"SA_M", "S_A_M", "SAM"}) {
+    const auto model = model_of("P*2", fmt::format(R"("initializer_range": 0.2, "arrangement": "{}")", arrangement));
+    results.insert(model->logits(random_ids({1, 6}, 11)).to_vector<float>());
+  }
+  EXPECT_EQ(results.size(), 3u);
+}
+
+}  // namespace
+}  // namespace vigor
