@@ -24,7 +24,7 @@ struct TokenShiftNode : Node {
     OpScope scope("token_shift_backward", {&dy, &dlast_state, &x.get()}, 6.0 * static_cast<double>(dy.numel()));
     const Tensor dx = empty(dy.shape(), dy.dtype(), dy.device());
     const Tensor dstate = b.needs(kState) ? empty({B, C}, dtype, dy.device()) : Tensor();
-    const Tensor sums = empty({B * token_shift_blocks(T), 1, C}, dtype, dy.device());
+    const Tensor sums = empty({B * token_shift_blocks(T, dy.device()), 1, C}, dtype, dy.device());
     const Backward::Target dmix = wanted_target(b, kMix, {C}, dtype, dy.device());
     const TokenShiftInputs in = views(x.get(), mix.get(), {state.get(), lengths.get(), resets.get()});
     const TokenShiftGradients grads{dy, view_or_none(dlast_state), dx, view_or_none(dstate), gradient_view(dmix), sums};

@@ -74,11 +74,12 @@ void backward_steps(const TokenShiftBackward<X, float>& p) {
 // f(b, block, begin, end)
 template <class F>
 void for_each_block(const TensorView& x, F&& f) {
-  const int64_t T = x.sizes[1], blocks = token_shift_blocks(T), all = x.sizes[0] * blocks;
+  const int64_t T = x.sizes[1], steps = token_shift_steps(kCpu), blocks = token_shift_blocks(T, kCpu),
+                all = x.sizes[0] * blocks;
 #pragma omp parallel for schedule(static) if (x.numel() > kElementsPerBlock)
   for (int64_t i = 0; i < all; ++i) {
-    const int64_t begin = i % blocks * kTokenShiftSteps;
-    f(i / blocks, i, begin, std::min(T, begin + kTokenShiftSteps));
+    const int64_t begin = i % blocks * steps;
+    f(i / blocks, i, begin, std::min(T, begin + steps));
   }
 }
 

@@ -1,0 +1,217 @@
+// Token shift: a thread owns N neighbouring channels (16 bytes, or one where packs do not fit) and a block of 16 steps
+// of one sequence. It walks the steps with the token before (backward: and the gradient after) in registers, so that
+// every element is loaded once, and those at the borders of blocks twice.
+#include "kernels/block_sums_cuda.cuh"
+#include "kernels/cuda_rows.cuh"
+#include "kernels/sequence_cuda.cuh"
+#include "kernels/token_shift/token_shift_kernels.h"
+
+namespace vigor {
+namespace {
+
+constexpr int kThreads = 128;
+
+// What both directions read.
+template <class T>
+struct Inputs {
+  DeviceSequences time;
+  DeviceRows<const T> x;
+  int64_t C, blocks, steps;  // blocks of `steps` steps in a sequence
+  const float* mix;
+  const float* state;  // [B,C] or null
+
+  explicit Inputs(const TokenShiftInputs& in)
+      : time(in.x, in.lengths, in.resets),
+        x(in.x),
+        C(in.x.sizes[2]),
+        blocks(token_shift_blocks(in.x.sizes[1], kCuda)),
+        steps(token_shift_steps(kCuda)),
+        mix(in.mix.as<const float>()),
+        state(in.state.as<const float>()) {}
+};
+
+template <int N, class T>
+__device__ void load(float (&to)[N], const T* from) {
+  const auto pack = load_pack<N>(from);
+#pragma unroll
+  for (int j = 0; j < N; ++j) to[j] = to_float(pack.value[j]);
+}
+template <int N, class T>
+__device__ void store(T* to, const float (&from)[N]) {
+  Pack<T, N> pack;
+#pragma unroll
+  for (int j = 0; j < N; ++j) pack.value[j] = from_float<T>(from[j]);
+  store_pack<N>(to, pack);
+}
+// N floats, in packs of at most 16 bytes.
+template <int N>
+__device__ void store_floats(float* to, const float (&from)[N]) {
+#pragma unroll
+  for (int i = 0; i < N; i += 4) {
+    Pack < float, N<4 ? N : 4> pack;
+#pragma unroll
+    for (int j = 0; j < (N < 4 ? N : 4); ++j) pack.value[j] = from[i + j];
+    store_pack<(N < 4 ? N : 4)>(to + i, pack);
+  }
+}
+
+// What one thread owns: channels c .. c+N-1 of steps begin .. end-1 of sequence b.
+struct Owned {
+  int64_t b, block, begin, end, c, length;
+};
+// f(owned) for everything that falls to this thread.
+template <int N, class T, class F>
+__device__ void for_each_owned(const Inputs<T>& in, F&& f) {
+  const int64_t columns = in.C / N, all = in.time.batch * in.blocks * columns;
+  for (int64_t i = global_thread(); i < all; i += global_threads()) {
+    const int64_t row = i / columns, b = row / in.blocks, begin = row % in.blocks * in.steps;
+    f(Owned{b, row, begin, min(in.time.steps, begin + in.steps), i % columns * N, in.time.length(b)});
+  }
+}
+
+// x_{t-1} as step t sees it, where the thread does not hold it.
+template <int N, class T>
+__device__ void load_before(float (&before)[N], const Inputs<T>& in, int64_t b, int64_t t, int64_t c) {
+  if (t > 0) return load<N>(before, in.x.row(b, t - 1) + c);
+  if (in.state != nullptr) return load_floats(before, in.state + b * in.C + c);
+#pragma unroll
+  for (int j = 0; j < N; ++j) before[j] = 0;
+}
+template <int N>
+__device__ void clear(float (&values)[N]) {
+#pragma unroll
+  for (int j = 0; j < N; ++j) values[j] = 0;
+}
+
+template <int N, class T>
+__global__ void __launch_bounds__(kThreads) token_shift_forward_kernel(Inputs<T> in, T* y, float* last_state) {
+  for_each_owned<N>(in, [&](const Owned& at) {
+    float mix[N], before[N], x[N], out[N];
+    load_floats(mix, in.mix + at.c);
+    if (at.begin < at.length) load_before<N>(before, in, at.b, at.begin, at.c);
+    for (int64_t t = at.begin; t < at.end; ++t) {
+      clear(out);
+      if (t < at.length) {
+        load<N>(x, in.x.row(at.b, t) + at.c);
+        if (in.time.is_reset(at.b, t)) clear(before);
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+          out[j] = mix[j] * x[j] + (1 - mix[j]) * before[j];
+          before[j] = x[j];
+        }
+        if (t == at.length - 1) store_floats(last_state + at.b * in.C + at.c, x);
+      }
+      store<N>(y + (at.b * in.time.steps + t) * in.C + at.c, out);
+    }
+    if (at.length > 0 || at.begin > 0) return;
+    load_before<N>(before, in, at.b, 0, at.c);  // the state goes on as it is
+    store_floats(last_state + at.b * in.C + at.c, before);
+  });
+}
+
+template <class T>
+struct Gradients {
+  const T* dy;               // [B,T,C]
+  const float* dlast_state;  // [B,C] or null
+  T* dx;
+  float* dstate;  // [B,C] or null
+  float* sums;    // [B blocks,C]
+};
+
+template <int N, class T>
+__device__ void backward_block(const Inputs<T>& in, const Gradients<T>& p, const Owned& at) {
+  float mix[N], before[N], x[N], dy[N], dy_next[N], dmix[N], dx[N];
+  load_floats(mix, in.mix + at.c);
+  clear(dmix);
+  const T* dy_row = p.dy + at.b * in.time.steps * in.C + at.c;
+  if (at.begin < at.length) {
+    load_before<N>(before, in, at.b, at.begin, at.c);
+    load<N>(dy_next, dy_row + at.begin * in.C);
+  }
+  for (int64_t t = at.begin; t < at.end; ++t) {
+    clear(dx);
+    if (t < at.length) {
+      load<N>(x, in.x.row(at.b, t) + at.c);
+      if (in.time.is_reset(at.b, t)) clear(before);
+#pragma unroll
+      for (int j = 0; j < N; ++j) {
+        dy[j] = dy_next[j];
+        dx[j] = mix[j] * dy[j];
+        dmix[j] += dy[j] * (x[j] - before[j]);
+        before[j] = x[j];
+      }
+      if (t + 1 < at.length) {
+        load<N>(dy_next, dy_row + (t + 1) * in.C);
+        const float handed_back = in.time.is_reset(at.b, t + 1) ? 0.0f : 1.0f;
+#pragma unroll
+        for (int j = 0; j < N; ++j) dx[j] += handed_back * (1 - mix[j]) * dy_next[j];
+      } else if (p.dlast_state != nullptr) {
+        float dlast[N];
+        load_floats(dlast, p.dlast_state + at.b * in.C + at.c);
+#pragma unroll
+        for (int j = 0; j < N; ++j) dx[j] += dlast[j];
+      }
+    }
+    store<N>(p.dx + (at.b * in.time.steps + t) * in.C + at.c, dx);
+  }
+  store_floats(p.sums + at.block * in.C + at.c, dmix);
+}
+
+template <int N, class T>
+__global__ void __launch_bounds__(kThreads) token_shift_backward_kernel(Inputs<T> in, Gradients<T> p) {
+  for_each_owned<N>(in, [&](const Owned& at) {
+    backward_block<N>(in, p, at);
+    if (p.dstate == nullptr || at.begin > 0) return;
+    float dstate[N], mix[N];
+    clear(dstate);
+    if (at.length == 0) {
+      if (p.dlast_state != nullptr) load_floats(dstate, p.dlast_state + at.b * in.C + at.c);
+    } else if (!in.time.is_reset(at.b, 0)) {
+      load_floats(mix, in.mix + at.c);
+      load<N>(dstate, p.dy + at.b * in.time.steps * in.C + at.c);
+#pragma unroll
+      for (int j = 0; j < N; ++j) dstate[j] *= 1 - mix[j];
+    }
+    store_floats(p.dstate + at.b * in.C + at.c, dstate);
+  });
+}
+
+// Whether the [B,C] and [C] tensors of floats may be read in packs too; an undefined one may.
+bool floats_fit(const TensorView& x, int64_t C) { return !x.defined() || packs_fit<float>(x.data, C); }
+
+template <class T, class Launch>
+void choose_packs(const TokenShiftInputs& in, bool others_fit, Launch&& launch) {
+  const int64_t C = in.x.sizes[2], rows = in.x.sizes[0] * token_shift_blocks(in.x.sizes[1], kCuda);
+  constexpr int N = kPackElements<T>;
+  const bool packs = others_fit && row_packs_fit<T>(in.x) && floats_fit(in.mix, C) && floats_fit(in.state, C);
+  if (packs) launch.template operator()<N>(grid_size(rows * (C / N), kThreads));
+  else launch.template operator()<1>(grid_size(rows * C, kThreads));
+}
+
+}  // namespace
+
+void token_shift_forward_cuda(const TokenShiftInputs& in, const TensorView& y, const TensorView& last_state) {
+  visit_cuda_float(in.x.dtype, "token_shift", [&]<class T>() {
+    choose_packs<T>(in, true, [&]<int N>(unsigned blocks) {
+      token_shift_forward_kernel<N, T>
+          <<<blocks, kThreads, 0, cuda_stream()>>>(Inputs<T>(in), y.as<T>(), last_state.as<float>());
+    });
+  });
+  VIGOR_CUDA_CHECK_LAUNCH("token_shift");
+}
+
+void token_shift_backward_cuda(const TokenShiftInputs& in, const TokenShiftGradients& grads) {
+  visit_cuda_float(in.x.dtype, "token_shift_backward", [&]<class T>() {
+    const Gradients<T> p{grads.dy.as<const T>(), grads.dlast_state.as<const float>(), grads.dx.as<T>(),
+                         grads.dstate.as<float>(), grads.sums.as<float>()};
+    const int64_t C = in.x.sizes[2];
+    choose_packs<T>(in, packs_fit<T>(grads.dy.data, C) && floats_fit(grads.dlast_state, C),
+                    [&]<int N>(unsigned blocks) {
+                      token_shift_backward_kernel<N, T><<<blocks, kThreads, 0, cuda_stream()>>>(Inputs<T>(in), p);
+                    });
+  });
+  VIGOR_CUDA_CHECK_LAUNCH("token_shift_backward");
+  add_blocks_cuda(grads.dmix, grads.sums, 0);
+}
+
+}  // namespace vigor

@@ -1,0 +1,204 @@
+// The mixers that hybrids are compared against: gradients through whole modules, caches, names and starting values.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "autograd/variable.h"
+#include "kernels/views/views.h"
+#include "nn/mamba1.h"
+#include "nn/parameter_arena.h"
+#include "nn/rwkv.h"
+#include "tests/support/testing.h"
+
+namespace vigor {
+namespace {
+
+using testing::expect_close;
+using testing::expect_values;
+using testing::random;
+
+Mamba1Options small_mamba() {
+  Mamba1Options options;
+  options.channels = 3;
+  options.inner = 4;
+  options.states = 2;
+  options.conv_width = 3;
+  options.dt_rank = 2;
+  return options;
+}
+RwkvTimeMixingOptions small_time_mixing() {
+  RwkvTimeMixingOptions options;
+  options.channels = 3;
+  options.inner = 4;
+  return options;
+}
+RwkvChannelMixingOptions small_channel_mixing() {
+  RwkvChannelMixingOptions options;
+  options.channels = 3;
+  options.hidden = 5;
+  return options;
+}
+
+void expect_module_gradients(Mixer& mixer) {
+  ArenaOptions options;
+  options.dtype = Dtype::f64;
+  const ParameterArena arena(mixer, options);
+  const std::vector<NamedParameter> parameters = mixer.named_parameters();
+  std::vector<Tensor> inputs{random({2, 4, 3}, Dtype::f64)};
+  for (const NamedParameter& parameter : parameters)
+    inputs.push_back(random(parameter.sizes, Dtype::f64, static_cast<uint32_t>(inputs.size())));
+  testing::expect_gradients(
+      [&](std::span<const Tensor> in) {
+        for (size_t i = 0; i < parameters.size(); ++i) *parameters[i].tensor = in[i + 1];
+        return mixer.forward(in[0]);
+      },
+      inputs);
+}
+
+// Rows of 5 and 3 tokens in pieces of (3, 1), (1, 1) and (1, 1), with padding.
+void expect_pieces_equal_whole(Mixer& mixer) {
+  ParameterArena arena(mixer);
+  for (const ArenaSlot& slot : arena.parameters()) copy(slot.tensor, random(slot.tensor.shape(), Dtype::f32, 7));
+  const NoGrad no_grad;
+  const Tensor x = random({2, 5, 3});
+  const Tensor whole = mixer.forward(x);
+  LayerCache cache = mixer.make_cache(2, 5);
+  std::vector<int32_t> offsets{0, 0};
+  for (const std::vector<int32_t>& lengths : {std::vector<int32_t>{3, 1}, {1, 1}, {1, 1}}) {
+    const int64_t T = std::max(lengths[0], lengths[1]);
+    const Tensor piece = full({2, T, 3}, 5.0);
+    const auto row = [](const Tensor& of, int64_t b, int64_t start, int64_t length) {
+      return slice(slice(of, 0, b, b + 1), 1, start, start + length);
+    };
+    for (size_t b = 0; b < 2; ++b)
+      copy(row(piece, static_cast<int64_t>(b), 0, lengths[b]), row(x, static_cast<int64_t>(b), offsets[b], lengths[b]));
+    const Tensor y = mixer.forward(piece, cache, TokenPositions(offsets, lengths, T));
+    for (size_t b = 0; b < 2; ++b) {
+      expect_close(row(y, static_cast<int64_t>(b), 0, lengths[b]),
+                   row(whole, static_cast<int64_t>(b), offsets[b], lengths[b]), 1e-6, 1e-5);
+      offsets[b] += lengths[b];
+    }
+  }
+}
+
+std::vector<std::string> names_of(const Module& module) {
+  std::vector<std::string> names;
+  for (const NamedParameter& parameter : module.named_parameters()) names.push_back(parameter.name);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+TEST(Mamba1, Gradients) {
+  Mamba1 mixer(small_mamba());
+  expect_module_gradients(mixer);
+}
+TEST(Mamba1, PiecesEqualTheWholeSequence) {
+  Mamba1 mixer(small_mamba());
+  expect_pieces_equal_whole(mixer);
+}
+TEST(Mamba1, NamesAndStartingValuesAreThePublishedOnes) {
+  Mamba1Options options;
+  options.channels = 40;
+  options.inner = 80;
+  Mamba1 mixer(options);
+  EXPECT_EQ(names_of(mixer),
+            (std::vector<std::string>{"A_log", "D", "conv1d.bias", "conv1d.weight", "dt_proj.bias", "dt_proj.weight",
+                                      "in_proj.weight", "out_proj.weight", "x_proj.weight"}));
+  ParameterArena arena(mixer);
+  arena.initialize(1);
+  EXPECT_EQ(mixer.dt_proj.weight.shape(), (Shape{80, 3}));  // R = 40 / 16, rounded up
+  for (int64_t i = 0; i < 80 * 16; ++i)
+    EXPECT_FLOAT_EQ(mixer.a_log.data<float>()[i], static_cast<float>(std::log(static_cast<double>(i % 16 + 1))));
+  double smallest = 1, largest = 0;
+  for (const double bias : mixer.dt_bias.to_vector<double>()) {
+    smallest = std::min(smallest, std::log1p(std::exp(bias)));
+    largest = std::max(largest, std::log1p(std::exp(bias)));
+  }
+  EXPECT_GE(smallest, 0.000999);
+  EXPECT_LT(smallest, 0.002);
+  EXPECT_GT(largest, 0.05);
+  EXPECT_LE(largest, 0.1001);
+}
+TEST(Mamba1, RefusesSizesThatAreNotPositive) {
+  Mamba1Options options = small_mamba();
+  options.inner = 0;
+  testing::expect_error([&] { Mamba1 mixer(options); }, {"mamba1: sizes must be positive", "inner 0"});
+}
+
+TEST(RwkvTimeMixing, Gradients) {
+  RwkvTimeMixing mixer(small_time_mixing());
+  expect_module_gradients(mixer);
+}
+TEST(RwkvTimeMixing, PiecesEqualTheWholeSequence) {
+  RwkvTimeMixing mixer(small_time_mixing());
+  expect_pieces_equal_whole(mixer);
+}
+TEST(RwkvTimeMixing, NamesAndStartingValuesAreThePublishedOnes) {
+  RwkvTimeMixingOptions options;
+  options.channels = 4;
+  options.depth = {1, 3};  // l = 1/2, r = 2/3
+  RwkvTimeMixing mixer(options);
+  EXPECT_EQ(names_of(mixer),
+            (std::vector<std::string>{"key.weight", "output.weight", "receptance.weight", "time_decay", "time_first",
+                                      "time_mix_k", "time_mix_r", "time_mix_v", "value.weight"}));
+  ParameterArena arena(mixer);
+  arena.initialize(1);
+  const auto powers = [](double power, double of, double factor, double shift) {
+    std::vector<double> values;
+    for (int i = 0; i < 4; ++i) values.push_back(factor * std::pow(i / of, power) + shift);
+    return values;
+  };
+  expect_values(mixer.time_decay, powers(1.35, 3, 8, -5), 1e-6);
+  const double log3 = std::log(0.3);
+  expect_values(mixer.time_first, {log3, log3 + 0.5, log3 - 0.5, log3}, 1e-6);
+  EXPECT_EQ(mixer.time_mix_k.shape(), (Shape{1, 1, 4}));
+  expect_values(mixer.time_mix_k, powers(2.0 / 3, 4, 1, 0), 1e-6);
+  expect_values(mixer.time_mix_v, powers(2.0 / 3, 4, 1, 0.15), 1e-6);
+  expect_values(mixer.time_mix_r, powers(1.0 / 3, 4, 1, 0), 1e-6);
+}
+
+TEST(RwkvChannelMixing, Gradients) {
+  RwkvChannelMixing mixer(small_channel_mixing());
+  expect_module_gradients(mixer);
+}
+TEST(RwkvChannelMixing, PiecesEqualTheWholeSequence) {
+  RwkvChannelMixing mixer(small_channel_mixing());
+  expect_pieces_equal_whole(mixer);
+}
+TEST(RwkvChannelMixing, NamesAreThePublishedOnes) {
+  EXPECT_EQ(names_of(RwkvChannelMixing(small_channel_mixing())),
+            (std::vector<std::string>{"key.weight", "receptance.weight", "time_mix_k", "time_mix_r", "value.weight"}));
+}
+
+// bf16 activations and matrices beside f32 recurrences and states.
+TEST(Blocks, RunInBf16) {
+  Mamba1 mamba(small_mamba());
+  RwkvTimeMixing time_mixing(small_time_mixing());
+  RwkvChannelMixing channel_mixing(small_channel_mixing());
+  for (Mixer* mixer :
+       {static_cast<Mixer*>(&mamba), static_cast<Mixer*>(&time_mixing), static_cast<Mixer*>(&channel_mixing)}) {
+    ArenaOptions options;
+    options.dtype = Dtype::bf16;
+    ParameterArena arena(*mixer, options);
+    arena.initialize(3);
+    const Tensor x = random({2, 5, 3}, Dtype::bf16);
+    EXPECT_EQ(mixer->forward(x).dtype(), Dtype::bf16);
+    const NoGrad no_grad;
+    LayerCache cache = mixer->make_cache(2, 5);
+    const std::vector<int32_t> offsets{0, 0}, lengths{5, 2};
+    mixer->forward(x, cache, TokenPositions(offsets, lengths, 5));
+    EXPECT_EQ(cache.tensors.back().dtype(), Dtype::f32);
+  }
+}
+
+TEST(Blocks, ReportTheirCost) {
+  const Mamba1 mamba(small_mamba());
+  // 3 -> 8, 4 -> 6, 2 -> 4, 4 -> 3; 3 steps of 4 channels; 4 channels of 2 states, twice
+  EXPECT_EQ(mamba.flops_per_token(1), 2 * (24 + 24 + 8 + 12 + 12 + 16));
+  EXPECT_EQ(RwkvTimeMixing(small_time_mixing()).flops_per_token(1), 2 * 48);
+  EXPECT_EQ(RwkvChannelMixing(small_channel_mixing()).flops_per_token(1), 2 * (30 + 9));
+}
+
+}  // namespace
+}  // namespace vigor
