@@ -1,6 +1,10 @@
 #pragma once
 // Reading and rewriting the text of a config.json: typed access to its keys, with every complaint kept until finish(),
 // so that one message names all that is wrong.
+//
+// JSON has no infinity. Python's writer puts a bare Infinity, -Infinity or NaN into a file all the same, and
+// transformers of today writes {"__float__": "Infinity"}; both are read as numbers, and the second form is written.
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -19,7 +23,9 @@ class ConfigFields {
   ConfigFields(const ConfigFields&) = delete;
   ConfigFields& operator=(const ConfigFields&) = delete;
 
-  bool has(const char* key) const;  // present and not null
+  bool has(const char* key) const;                              // present and not null
+  bool is_null(const char* key) const;                          // present and null
+  bool is_text(const char* key, std::string_view value) const;  // this string
   std::vector<std::string> keys() const;
   // The value of `key`. When it is absent: the fallback, or a complaint if there is none. When it has another type: a
   // complaint and 0, false, "" or an empty list.
@@ -28,7 +34,11 @@ class ConfigFields {
   bool boolean(const char* key, std::optional<bool> fallback = std::nullopt);
   std::string text(const char* key, std::optional<std::string> fallback = std::nullopt);
   std::vector<double> numbers(const char* key, std::optional<std::vector<double>> fallback = std::nullopt);
+  std::vector<int64_t> integers(const char* key);  // also of a single integer; empty when absent
   std::vector<std::string> texts(const char* key, std::optional<std::vector<std::string>> fallback = std::nullopt);
+
+  // The text of the object at `key`, for ConfigFields of its own; "{}" when absent or no object, which is a complaint.
+  std::string object(const char* key);
 
   void complain(std::string message);
   void finish() const;  // std::invalid_argument with all complaints, if there are any
@@ -40,12 +50,15 @@ class ConfigFields {
   void set(const char* key, const std::string& value);
   void set(const char* key, const char* value);
   void set(const char* key, const std::vector<double>& value);
+  void set(const char* key, const std::vector<int64_t>& value);
   void set(const char* key, const std::vector<std::string>& value);
+  void set_null(const char* key);
+  void set_object(const char* key, const std::string& json);
   std::string to_json() const;  // indented by two
 
  private:
-  template <class T, class Fits>
-  T read(const char* key, std::optional<T> fallback, const char* type, const Fits& fits);
+  template <class T, class Fits, class Convert = std::nullptr_t>
+  T read(const char* key, std::optional<T> fallback, const char* type, const Fits& fits, const Convert& convert = {});
 
   struct Document;
   std::unique_ptr<Document> document_;

@@ -64,6 +64,8 @@ class LanguageModel : public Module {
   // What the head reads: [B,T,d].
   virtual Tensor hidden(const Tensor& ids, const ForwardContext& context) const = 0;
   virtual Head head() const = 0;
+  // A weight that a file may hold although the model has no use for it, such as the head of a model whose head is tied.
+  virtual bool ignores_weight(const std::string& /*name*/) const { return false; }
 
   // ---- training ----
   // Parameters that train at another learning rate than the rest, as muP wants it: the number of the group that a

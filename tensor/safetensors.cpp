@@ -1,5 +1,8 @@
 #include "tensor/safetensors.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -290,6 +293,17 @@ Tensor SafetensorsFile::tensor(std::string_view name) const {
   Tensor copied = empty(entry->sizes, dtype);
   std::memcpy(copied.raw(), data, entry->bytes.size());
   return copied;
+}
+
+void SafetensorsFile::release_pages(std::string_view name) const {
+  const TensorEntry* entry = find(name);
+  check(entry != nullptr, "safetensors: there is no tensor {}", printable(name));
+  // Whole pages; one that this tensor shares with the next goes when both are released, or stays.
+  const uintptr_t page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(entry->bytes.data()), end = begin + entry->bytes.size();
+  const uintptr_t first = begin / page * page, last = end / page * page;
+  // The mapping is private and nobody writes to it, so nothing is lost.
+  if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 namespace {

@@ -36,6 +36,9 @@ class SafetensorsFile {
   const TensorEntry* find(std::string_view name) const;                 // nullptr when absent
   // Without a copy when the bytes are aligned for the dtype, as in files written here. The tensor keeps the mapping.
   Tensor tensor(std::string_view name) const;
+  // Gives the memory of this tensor's pages back to the system, which reads them again if they are asked for: for those
+  // who copy a large file tensor by tensor and do not want it in memory beside the copies.
+  void release_pages(std::string_view name) const;
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
  private:

@@ -6,23 +6,11 @@
 #include "tensor/cuda_graph.h"
 #include "tests/support/cuda_testing.h"
 #include "tests/support/i3_fixture.h"
-#include "train/optimizer.h"
 
 namespace vigor {
 namespace {
 
 using namespace vigor::testing;
-
-// Largest difference as a share of the largest expected value; NaN counts as infinite.
-double error_of(const Tensor& actual, const Tensor& expected) {
-  const std::vector<double> a = on_host(actual).to_vector<double>(), e = expected.to_vector<double>();
-  double worst = 0;
-  for (size_t i = 0; i < e.size(); ++i) {
-    const double difference = std::fabs(a[i] - e[i]);
-    if (!(difference <= worst)) worst = std::isfinite(difference) ? difference : 1e30;
-  }
-  return worst / std::max(largest(expected), 1e-30);
-}
 
 class I3Cuda : public ::testing::TestWithParam<const char*> {};
 
@@ -60,30 +48,6 @@ TEST_P(I3Cuda, Bf16StaysNearTheFixtureAndTheCpu) {
     }
   }
 }
-
-// As the published recipe: clipping, warm-up, AdamW.
-struct Recipe {
-  explicit Recipe(LanguageModel& m) : model(m), state(m.device()) {
-    model.parameters().allocate_gradients();
-    OptimizerOptions options;
-    options.clip_norm = 1;
-    optimizer = std::make_unique<Optimizer>(model.parameters(), options);
-    loss = zeros({}, Dtype::f32, model.device());
-  }
-  void begin(int64_t step) { state.set_inputs(optimizer->inputs(step, 3e-4 * static_cast<double>(step + 1) / 100)); }
-  void run(const Tensor& ids, const Tensor& targets) {
-    model.parameters().zero_gradients();
-    const Tensor l = model.loss(ids, targets);
-    backward(l);
-    copy(loss, l);
-    optimizer->measure(state.on_device());
-    optimizer->update(state.on_device());
-  }
-  LanguageModel& model;
-  StepStateMemory state;
-  std::unique_ptr<Optimizer> optimizer;
-  Tensor loss;
-};
 
 TEST_P(I3Cuda, WeightsAfterFiveStepsOfTheRecipe) {
   I3Fixture c(GetParam(), Dtype::f32, kCuda);

@@ -73,7 +73,7 @@ void compare(const LanguageModel& model, const WeightsByName& weights, const std
       unreadable.add(fmt::format("{} is {} and must be floating-point", parameter.name, entry.type));
   }
   for (const auto& [name, entry] : weights)
-    if (known.count(name) == 0) unexpected.add(printable(name));
+    if (known.count(name) == 0 && !model.ignores_weight(name)) unexpected.add(printable(name));
   std::vector<std::string> parts;
   for (const Complaints* complaints : {&missing, &unexpected, &misshapen, &unreadable}) complaints->append_to(parts);
   if (!parts.empty())
@@ -119,11 +119,14 @@ ModelFolder load_model_folder(const std::filesystem::path& path, const LoadOptio
   result.model = make_model(*config);
   compare(*result.model, weights, stored->path());
   result.model->allocate(options.arena);
-  // In the file's order: a pickle keeps only the storage it read last.
+  // In the file's order: a pickle keeps only the storage it read last. Of a mapped file, only the tensor at hand stays
+  // in memory, so loading needs hardly more than the model.
   for (const auto& [name, entry] : weights) {
-    const Tensor& parameter = *result.model->parameters().find(name);
-    copy(parameter, stored->tensor(entry->name));
-    parameter.storage()->bump_version();
+    const Tensor* parameter = result.model->parameters().find(name);
+    if (parameter == nullptr) continue;  // one that the model ignores
+    copy(*parameter, stored->tensor(entry->name));
+    parameter->storage()->bump_version();
+    stored->release(entry->name);
   }
   return result;
 }

@@ -22,6 +22,7 @@ class SafetensorsWeights : public StoredWeights {
   }
   const std::vector<Entry>& entries() const override { return entries_; }
   Tensor tensor(const std::string& name) const override { return file_.tensor(name); }
+  void release(const std::string& name) const override { file_.release_pages(name); }
   const std::filesystem::path& path() const override { return path_; }
 
  private:

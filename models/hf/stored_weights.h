@@ -22,6 +22,8 @@ class StoredWeights {
   virtual ~StoredWeights() = default;
   virtual const std::vector<Entry>& entries() const = 0;     // sorted by name
   virtual Tensor tensor(const std::string& name) const = 0;  // of an entry with a dtype
+  // The entry's tensor is not wanted any more (nor are tensors that share its memory); it can still be asked for.
+  virtual void release(const std::string& /*name*/) const {}
   virtual const std::filesystem::path& path() const = 0;
 
   // The first that `folder` has of model.safetensors, model.safetensors.index.json, pytorch_model.bin and
