@@ -84,5 +84,16 @@ put("run_state", "state", json.dumps({
 for case in ["interleaved", "low_rank", "pickled_prefixed"]:
     put("config", case, (here.parent / "fixtures" / "i3" / case / "config.json").read_bytes())
 
+chat = json.loads((here.parent / "fixtures" / "chat_templates.json").read_text())["templates"]
+for entry in chat:
+    if not entry["name"].startswith("feature"):
+        put("chat_template", entry["name"], entry["source"])
+features = [entry["source"] for entry in chat if entry["name"].startswith("feature") and entry["rendered"][3][0] is not None]
+for part in range(4):
+    put("chat_template", f"features_{part}", "\n".join(features[part::4]))
+put("chat_template", "config", json.dumps(
+    {"bos_token": "<s>", "eos_token": {"content": "</s>", "special": True}, "added_tokens_decoder": {"0": {"content": "<s>"}},
+     "chat_template": [{"name": "default", "template": chat[0]["source"]}, {"name": "tools", "template": "{{ tools }}"}]}))
+
 put("id_rows", "rows", "[[1, 2, 299], [0, 7, 8]]\n")
 put("id_rows", "row", "[1,2,3]")
