@@ -37,6 +37,13 @@
 //            T = 1 is the decode step
 // saved      the inputs, and the state before each chunk of 32 steps: 12 B C ceil(T/32) bytes (f64: 24). Backward
 //            repeats a chunk from there
+//
+// CUDA (f32, bf16): a thread owns a channel of a sequence and walks its steps with the state in registers; eight steps
+// are loaded together. With K = ceil(T/32) chunks and e bytes of an element of k:
+//   forward    3 e B T C bytes, the minimum; 12 B C of the last state, and with a gradient 12 B C K of chunk states
+//   backward   5 e B T C, the minimum, and k and v once more from the caches; 12 B C K of chunk states; 8 B C of sums,
+//              written and read. The states of a chunk stand in shared memory, 24 KB a block of 64 threads
+//   Lengths are not checked (that would wait for the GPU): those outside 0 .. T count as the nearest.
 #include "tensor/tensor.h"
 
 namespace vigor {
