@@ -47,7 +47,7 @@ void check_inputs(const Tensor& x, const RopeOptions& options) {
   if (!is_computed(x.dtype()) || x.rank() != 4 || x.size(3) % 2 != 0 || x.size(3) == 0 || x.size(3) > 2 * kRopeMaxPairs)
     fail("rope: x must be [B,T,H,P] in f32, f64 or bf16 with P even and in 2 .. {}; got {}", 2 * kRopeMaxPairs,
          describe(x));
-  check(std::isfinite(options.theta) && options.theta > 0, "rope: theta must be above 0; got {}", options.theta);
+  check(std::isfinite(options.theta) && options.theta >= 1, "rope: theta must be at least 1; got {}", options.theta);
   const Tensor& offsets = options.offsets;
   if (!offsets.defined()) return;
   if (!(offsets.shape() == Shape{x.size(0)}) || offsets.dtype() != Dtype::i32 || offsets.device() != x.device())

@@ -94,7 +94,7 @@ TEST(Rope, Errors) {
   expect_error([] { rope(zeros({2, 3, 2, 7})); }, {"rope: x", "P even", "[2,3,2,7] f32"});
   expect_error([] { rope(zeros({1, 1, 1, 514})); }, {"rope: x", "2 .. 512", "[1,1,1,514]"});
   expect_error([] { rope(zeros({2, 3, 8})); }, {"rope: x", "[B,T,H,P]", "[2,3,8] f32"});
-  expect_error([&] { rope(x, {.theta = 0}); }, {"rope: theta", "0"});
+  expect_error([&] { rope(x, {.theta = 0.5}); }, {"rope: theta", "at least 1", "0.5"});
   expect_error([&] { rope(x, {.offsets = zeros({3}, Dtype::i32)}); }, {"rope: offsets", "[B]=[2] i32", "[3] i32"});
   expect_error([&] { rope(x, {.offsets = zeros({2}, Dtype::i64)}); }, {"rope: offsets", "[2] i64"});
   expect_error(
