@@ -1,6 +1,6 @@
 // Times of the fused operations that are not matrix products, and of the linear layers, at the shapes of one i3-80M
-// step: 4 sequences of 256 tokens, width 512, hidden 2048, vocabulary 35560. "backward" computes all gradients, those
-// of parameters added into existing buffers. Bytes/s counts each tensor once.
+// step: 4 sequences of 256 tokens, width 512, hidden 2048, vocabulary 35560; those of Falcon-H1 at the same width.
+// "backward" computes all gradients, those of parameters added into existing buffers. Bytes/s counts each tensor once.
 //
 //   OMP_NUM_THREADS=2 build/bench/ops_bench --benchmark_filter=layer_norm
 #include <benchmark/benchmark.h>
@@ -13,12 +13,15 @@
 #include "autograd/variable.h"
 #include "kernels/dropout/dropout.h"
 #include "kernels/embedding/embedding.h"
+#include "kernels/gated_rms_norm/gated_rms_norm.h"
 #include "kernels/gelu/gelu.h"
 #include "kernels/layer_norm/layer_norm.h"
 #include "kernels/linear/linear.h"
 #include "kernels/low_rank_linear/low_rank_linear.h"
 #include "kernels/rms_norm/rms_norm.h"
+#include "kernels/rope/rope.h"
 #include "kernels/softmax/softmax.h"
+#include "kernels/swiglu/swiglu.h"
 
 namespace vigor {
 namespace {
@@ -101,6 +104,24 @@ std::vector<Case> make_cases() {
                    1,
                    2 * x,
                    3 * x});
+  cases.push_back({"gated_rms_norm",
+                   [](const std::vector<Tensor>& in) { return gated_rms_norm(in[0], in[1], in[2], 1, false); },
+                   {narrow, random(tokens, 14, 1.0), scale},
+                   2,
+                   3 * x,
+                   5 * x});
+  cases.push_back({"swiglu",
+                   [](const std::vector<Tensor>& in) { return swiglu(in[0], in[1]); },
+                   {narrow, random(tokens, 14, 1.0)},
+                   2,
+                   3 * x,
+                   5 * x});
+  cases.push_back({"rope",
+                   [](const std::vector<Tensor>& in) { return rope(in[0], {.theta = 1e11}); },
+                   {random({kBatch, kTime, 8, kWidth / 8}, 15, 1.0)},
+                   1,
+                   2 * x,
+                   2 * x});
   cases.push_back({"gelu_erf", [](const std::vector<Tensor>& in) { return gelu(in[0]); }, {wide}, 1, 2 * h, 3 * h});
   cases.push_back({"gelu_tanh",
                    [](const std::vector<Tensor>& in) { return gelu(in[0], GeluKind::tanh); },
