@@ -1,15 +1,17 @@
 #include "kernels/causal_conv1d/causal_conv1d.h"
 
 #include "autograd/node.h"
-#include "kernels/arguments.h"
 #include "kernels/causal_conv1d/causal_conv1d_kernels.h"
+#include "kernels/sequence_arguments.h"
 #include "tensor/op_scope.h"
 
 namespace vigor {
 namespace {
 
+constexpr const char* kOp = "causal_conv1d";
+
 struct CausalConv1dNode : Node {
-  explicit CausalConv1dNode(bool with_silu) : Node("causal_conv1d"), silu(with_silu) {}
+  explicit CausalConv1dNode(bool with_silu) : Node(kOp), silu(with_silu) {}
   enum Input { kX, kWeight, kBias, kState };
   SavedTensor x{this, "x"}, weight{this, "weight"}, bias{this, "bias"}, state{this, "state"};
   SavedTensor lengths{this, "lengths"}, resets{this, "resets"};
@@ -71,40 +73,19 @@ void CausalConv1dNode::backward(Backward& b) {
   scope.done({&dx, &dstate, &dweight.tensor, &dbias.tensor});
 }
 
-void expect(const char* name, const char* letters, const Tensor& tensor, const Shape& shape, Dtype dtype,
-            const Tensor& x) {
-  if (!(tensor.shape() == shape) || tensor.dtype() != dtype || tensor.device() != x.device())
-    fail("causal_conv1d: {} must be {}={} {} on {}; got {} (x is {})", name, letters, to_string(shape), name_of(dtype),
-         to_string(x.device()), describe(tensor), describe(x));
-}
-
-void check_lengths(const Tensor& lengths, int64_t T) {
-  if (!lengths.device().is_cpu()) return;  // reading them would wait for the GPU; kernels take the nearest of 0 .. T
-  const std::vector<int32_t> values = lengths.to_vector<int32_t>();
-  for (size_t b = 0; b < values.size(); ++b)
-    check(values[b] >= 0 && values[b] <= T, "causal_conv1d: lengths must be in 0 .. T={}; lengths[{}] is {}", T, b,
-          values[b]);
-}
-
 void check_inputs(const Tensor& x, const Tensor& weight, const Tensor& bias, const CausalConv1dOptions& options) {
-  check(x.defined() && weight.defined(), "causal_conv1d: x and weight must be tensors; got an undefined one");
-  if (x.rank() != 3 || x.numel() == 0 || !is_computed(x.dtype()))
-    fail("causal_conv1d: x must be [B,T,C] in f32, f64 or bf16, no size 0; got {}", describe(x));
-  if (!x.device().is_cpu() && x.dtype() == Dtype::f64)
-    fail("causal_conv1d: on CUDA x must be f32 or bf16; got {}", describe(x));
-  const int64_t B = x.size(0), T = x.size(1), C = x.size(2), K = weight.rank() > 0 ? weight.size(-1) : 0;
+  check_sequences(kOp, "x", x);
+  check(weight.defined(), "causal_conv1d: weight must be a tensor; got an undefined one");
+  const int64_t B = x.size(0), C = x.size(2), K = weight.rank() > 0 ? weight.size(-1) : 0;
   const bool shaped = weight.shape() == Shape{C, 1, K} || weight.shape() == Shape{C, K};
   if (!shaped || K < 1 || K > kMaxConvWidth || !fits_beside(weight, x) || weight.device() != x.device())
     fail(
         "causal_conv1d: weight must be [C,1,K] or [C,K] with C={}, K from 1 to {}, in the dtype of x or f32 beside "
         "bf16; got {} (x is {})",
         C, kMaxConvWidth, describe(weight), describe(x));
-  if (bias.defined()) expect("bias", "[C]", bias, {C}, weight.dtype(), x);
-  if (options.state.defined()) expect("state", "[B,K-1,C]", options.state, {B, K - 1, C}, x.dtype(), x);
-  if (options.resets.defined()) expect("resets", "[B,T]", options.resets, {B, T}, Dtype::u8, x);
-  if (!options.lengths.defined()) return;
-  expect("lengths", "[B]", options.lengths, {B}, Dtype::i32, x);
-  check_lengths(options.lengths, T);
+  if (bias.defined()) expect_tensor(kOp, "bias", "[C]", bias, {C}, weight.dtype(), x);
+  if (options.state.defined()) expect_tensor(kOp, "state", "[B,K-1,C]", options.state, {B, K - 1, C}, x.dtype(), x);
+  check_lengths_and_resets(kOp, options.lengths, options.resets, x);
 }
 
 }  // namespace
@@ -113,9 +94,9 @@ CausalConv1dResult causal_conv1d(const Tensor& any_x, const Tensor& weight, cons
                                  const CausalConv1dOptions& options) {
   check_inputs(any_x, weight, bias, options);
   const int64_t B = any_x.size(0), C = any_x.size(2), K = weight.size(-1);
-  OpScope scope("causal_conv1d", {&any_x, &weight, &bias, &options.state}, flops(any_x, K));
+  OpScope scope(kOp, {&any_x, &weight, &bias, &options.state}, flops(any_x, K));
   // Rows of a wider projection are read where they are.
-  const Tensor x = any_x.strides()[2] == 1 ? any_x : contiguous_values(any_x);
+  const Tensor x = unit_stride_values(any_x);
   const Tensor weight_values = contiguous_values(weight), bias_values = contiguous_values(bias);
   const CausalConv1dOptions values{contiguous_values(options.state), contiguous_values(options.lengths),
                                    contiguous_values(options.resets), options.silu};
@@ -129,7 +110,7 @@ CausalConv1dResult causal_conv1d(const Tensor& any_x, const Tensor& weight, cons
     }
     case DeviceKind::cuda:
       if constexpr (kCudaBuild) causal_conv1d_forward_cuda(result.y, result.last_state, in);
-      else unsupported_device("causal_conv1d", x.device());
+      else unsupported_device(kOp, x.device());
       break;
   }
   if (auto node = record<CausalConv1dNode>({&any_x, &weight, &bias, &options.state}, options.silu)) {

@@ -25,9 +25,10 @@
 // a run is all there is of a decode step. dweight and dbias are summed in registers over the runs of a thread, over the
 // four warps of a block, and over the blocks, always in that order.
 //   bytes (e = bytes of an element of x, w of a weight; "pass" = e B T C; R = ceil(T/32) runs)
-//     forward   2 passes (the minimum) + e B (R-1) (K-1) C of inputs before runs + w B R (K+1) C, from the caches
-//     backward  3 passes (the minimum) + 3 e B (R-1) (K-1) C about the borders of runs + w B R (K+1) C, from the
-//               caches; and partial sums, 4 (K+1) C written and read for each of min(ceil(B R / 4), 64) blocks
+//     forward   2 passes (the minimum); from the caches e B (R-1) (K-1) C, the inputs before runs, and the weights once
+//               for each four runs, w ceil(B R / 4) (K+1) C
+//     backward  3 passes (the minimum); from the caches 3 e B (R-1) (K-1) C about the borders of runs; and partial
+//               sums, 4 (K+1) C written and read for each of min(ceil(B R / 4), 64) blocks, which read the weights
 //   Results do not depend on the GPU. Lengths are not checked (that would wait for the GPU): those outside 0 .. T count
 //   as the nearest.
 #include "tensor/tensor.h"

@@ -32,7 +32,7 @@ void causal_conv1d_backward_cpu(const CausalConv1dInputs& in, const CausalConv1d
                                 const TensorView& taps, const TensorView& dtaps);
 
 void causal_conv1d_forward_cuda(const TensorView& y, const TensorView& last_state, const CausalConv1dInputs& in);
-// partial [parts,C,K+1] f32 is scratch, parts = causal_conv1d_parts(B, T).
+// partial [parts,K+1,C] f32 is scratch, parts = causal_conv1d_parts(B, T).
 void causal_conv1d_backward_cuda(const CausalConv1dInputs& in, const CausalConv1dGradients& grads,
                                  const TensorView& partial);
 
