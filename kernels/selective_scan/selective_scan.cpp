@@ -33,7 +33,7 @@ void SelectiveScanNode::backward(Backward& back) {
   const Backward::Target da_log = wanted_target(back, kALog, {E, N}, dtype, device);
   const Backward::Target dd = wanted_target(back, kD, {E}, dtype, device);
   const Backward::Target ddelta_bias = wanted_target(back, kDeltaBias, {E}, dtype, device);
-  const Tensor sums_bc = empty({B, selective_scan_blocks(E), T, 2, N}, dtype, device),
+  const Tensor sums_bc = empty({B, selective_scan_blocks(E, N, device), T, 2, N}, dtype, device),
                sums_a = empty({B, 1, E * N}, dtype, device), sums_d = empty({B, 2, E}, dtype, device);
   const SelectiveScanArguments in{x.get(),
                                   delta.get(),
@@ -86,6 +86,8 @@ void check_inputs(const Tensor& x, const Tensor& delta, const Tensor& b, const T
   expect_tensor(op, "d", "[E]", d, {E}, dtype, x);
   expect_tensor(op, "delta_bias", "[E]", delta_bias, {E}, dtype, x);
   if (options.state.defined()) expect_tensor(op, "state", "[B,E,N]", options.state, {B, E, N}, dtype, x);
+  if (!x.device().is_cpu() && N > kSelectiveCudaStates)
+    fail("{}: on CUDA N may be at most {}; got {} (x is {})", op, kSelectiveCudaStates, N, describe(x));
   check_lengths_and_resets(op, options.lengths, options.resets, x);
 }
 

@@ -33,6 +33,17 @@
 //            all. Backward repeats a chunk from there
 // work space of backward: sums over 64 channels for dB and dC, 8 B T N ceil(E/64) bytes; sums over time for the rest,
 //            4 B E (N + 2) bytes (f64: twice)
+//
+// CUDA (f32, bf16; N at most 64): 4 lanes own a channel (16 with N above 16), four states each in registers; a block of
+// 128 threads walks the steps of 32 (8) channels of one sequence in chunks of 16, whose rows stand in shared memory (6
+// to 9 KB, backward 42 to 44). With e bytes of an element of x, a "pass" of e B T E, M = ceil(E/32) or ceil(E/8) blocks
+// of channels and K = ceil(T/16) chunks:
+//   forward    3 passes (the minimum), 2 e B T N M of B and C; 4 B E N of the last state; with a gradient 4 B E N K of
+//              chunk states
+//   backward   5 passes (the minimum), 2 e B T N M of B and C, 4 B E N K of chunk states; 8 B T N M bytes of sums for
+//   dB
+//              and dC, written and read; 4 B E (2 N + 2) of the state's gradient and the parameters' sums
+//   Lengths are not checked (that would wait for the GPU): those outside 0 .. T count as the nearest.
 #include "tensor/tensor.h"
 
 namespace vigor {

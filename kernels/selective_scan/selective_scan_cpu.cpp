@@ -121,7 +121,7 @@ SelectiveRows<X> rows_of(const TensorView& x, int64_t b, int64_t column = 0) {
 // f(b, block of channels, their first, their inputs)
 template <class X, class S, class F>
 void for_each_block(const SelectiveScanArguments& in, F&& f) {
-  const int64_t T = in.x.sizes[1], E = in.x.sizes[2], N = in.b.sizes[2], blocks = selective_scan_blocks(E);
+  const int64_t T = in.x.sizes[1], E = in.x.sizes[2], N = in.b.sizes[2], blocks = selective_scan_blocks(E, N, kCpu);
   const int64_t all = in.x.sizes[0] * blocks;
 #pragma omp parallel for schedule(static) if (in.x.numel() > kSerialWork)
   for (int64_t i = 0; i < all; ++i) {
@@ -167,7 +167,7 @@ void selective_scan_backward(const SelectiveScanArguments& arguments, const Sele
   const int64_t T = arguments.x.sizes[1];
   for_each_block<X, S>(arguments, [&](int64_t b, int64_t block, int64_t e, const SelectiveScanInputs<X, S>& in) {
     const int64_t first = b * T * in.E + e, state = (b * in.E + e) * in.N;
-    S *sums_bc = grads.sums_bc.as<S>() + (b * selective_scan_blocks(in.E) + block) * T * 2 * in.N,
+    S *sums_bc = grads.sums_bc.as<S>() + (b * grads.sums_bc.sizes[1] + block) * T * 2 * in.N,
       *sums_d = grads.sums_d.as<S>() + b * 2 * in.E + e;
     backward_channels(SelectiveScanBackward<X, S>{
         in, grads.dy.as<X>() + first, grads.dx.as<X>() + first, grads.ddelta.as<X>() + first,

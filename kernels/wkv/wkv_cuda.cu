@@ -76,7 +76,8 @@ struct Owned {
 };
 template <class T>
 __device__ Owned owned(const Inputs<T>& in) {
-  const int64_t blocks = (in.C + kThreads - 1) / kThreads, c = blockIdx.x % blocks * kThreads + threadIdx.x;
+  const auto blocks = static_cast<unsigned>((in.C + kThreads - 1) / kThreads);
+  const int64_t c = int64_t{blockIdx.x % blocks} * kThreads + threadIdx.x;
   return {blockIdx.x / blocks, c, c < in.C};
 }
 
