@@ -2,16 +2,22 @@
 // mixed.
 #include <gtest/gtest.h>
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "autograd/engine.h"
 #include "autograd/variable.h"
+#include "kernels/elementwise/elementwise.h"
 #include "kernels/views/views.h"
 #include "models/families.h"
 #include "models/hybrid/block_kinds.h"
 #include "models/hybrid/block_sequence.h"
 #include "models/hybrid/hybrid_model.h"
 #include "tests/support/testing.h"
+#include "train/optimizer.h"
 
 namespace vigor {
 namespace {
@@ -252,6 +258,108 @@ TEST(HybridModel, ArrangementsDiffer) {
     results.insert(model->logits(random_ids({1, 6}, 11)).to_vector<float>());
   }
   EXPECT_EQ(results.size(), 3u);
+}
+
+// ---- muP ----
+
+TEST(MuP, ScalesHiddenMatricesOnly) {
+  const auto wide = make_model(config_of("H A M P m W", R"("d_model": 48, "mup_base_width": 12)"));
+  EXPECT_EQ(wide->learning_rate_scales(), (std::vector<double>{1.0, 0.25}));
+  std::set<std::string> hidden;
+  for (const NamedParameter& p : wide->named_parameters())
+    if (wide->parameter_group(p.name, p.sizes) == 1) hidden.insert(p.name);
+  for (const char* name : {"layers.0.hybrid.B", "layers.0.ffn.down_proj.weight", "layers.1.attn.q_proj.weight",
+                           "layers.2.ssm.in_proj.weight", "layers.4.ssm.dt_proj.weight", "layers.5.time_mix.key.weight",
+                           "layers.5.channel_mix.value.weight"})
+    EXPECT_EQ(hidden.count(name), 1u) << name;
+  for (const char* name :
+       {"embed.weight", "head.weight", "norm.weight", "layers.0.hybrid_norm.weight", "layers.0.hybrid.A",
+        "layers.0.hybrid.C", "layers.2.ssm.conv1d.weight", "layers.4.ssm.A_log", "layers.5.time_mix.time_mix_k"})
+    EXPECT_EQ(hidden.count(name), 0u) << name;
+  // Without muP there is one group, and one pass of the optimiser.
+  const auto plain = model_of("A M");
+  EXPECT_EQ(plain->parameters().groups().size(), 1u);
+  EXPECT_EQ(model_of("A M", R"("mup_base_width": 6)")->parameters().groups().size(), 2u);
+}
+
+double deviation_of(const LanguageModel& model, const char* name) {
+  double squares = 0;
+  const std::vector<double> values = model.parameters().find(name)->to_vector<double>();
+  for (const double value : values) squares += value * value;
+  return std::sqrt(squares / static_cast<double>(values.size()));
+}
+
+TEST(MuP, StartsHiddenMatricesByTheirInputs) {
+  const auto model = model_of("A", R"("d_model": 64, "channel_base": 20, "mup_base_width": 16)");
+  EXPECT_NEAR(deviation_of(*model, "layers.0.attn.q_proj.weight"), 0.02 / 2, 0.001);  // m = 4
+  EXPECT_NEAR(deviation_of(*model, "embed.weight"), 0.02, 0.002);
+}
+
+// How far five steps of AdamW on one batch move the residual stream after each block, and the logits: root mean square.
+struct Coordinates {
+  std::vector<double> blocks;
+  double logits = 0;
+};
+
+Coordinates coordinates(int64_t width, bool mup) {
+  const auto model = make_model(
+      config_of("M A H", fmt::format(R"("vocab_size": 32, "d_model": {0}, "channel_base": {1}, "head_dim": 16,
+                           "mamba_d_head": 16, "initializer_range": 0.17, "channel_split": "2:2:4"{2})",
+                                     width, width / 2, mup ? R"(, "mup_base_width": 32)" : "")));
+  model->allocate();
+  model->parameters().initialize(1);
+  model->parameters().allocate_gradients();
+  OptimizerOptions options;
+  options.learning_rate_scales = model->learning_rate_scales();
+  Optimizer optimizer(model->parameters(), options);
+  const Tensor ids = random_ids({4, 16}, 32), targets = random_ids({4, 16}, 32, Dtype::i32, 1);
+  const auto size_of = [](const Tensor& x) {
+    double squares = 0;
+    for (const float value : x.to_vector<float>()) squares += static_cast<double>(value) * static_cast<double>(value);
+    return std::sqrt(squares / static_cast<double>(x.numel()));
+  };
+  const auto& hybrid = dynamic_cast<const HybridModel&>(*model);
+  const auto outputs = [&] {
+    const NoGrad no_grad;
+    std::vector<Tensor> found = hybrid.block_outputs(ids);
+    found.push_back(model->logits(ids));
+    return found;
+  };
+  const std::vector<Tensor> before = outputs();
+  for (int64_t step = 0; step < 5; ++step) {
+    StepState state = optimizer.inputs(step, 0.02);
+    model->parameters().zero_gradients();
+    backward(model->loss(ids, targets));
+    optimizer.measure(&state);
+    optimizer.update(&state);
+  }
+  const std::vector<Tensor> after = outputs();
+  Coordinates result;
+  const NoGrad no_grad;
+  for (size_t i = 0; i + 1 < after.size(); ++i) result.blocks.push_back(size_of(sub(after[i], before[i])));
+  result.logits = size_of(sub(after.back(), before.back()));
+  return result;
+}
+
+// The coordinate check: how far five steps move the activations is the same at every width with muP, and grows with the
+// width without it.
+TEST(MuP, CoordinateCheck) {
+  for (const bool mup : {true, false}) {
+    std::vector<std::vector<double>> by_width;  // of blocks 0, 1, 2 and the logits
+    for (const int64_t width : {32, 64, 128, 256}) {
+      const Coordinates c = coordinates(width, mup);
+      by_width.push_back(c.blocks);
+      by_width.back().push_back(c.logits);
+    }
+    for (size_t k = 0; k < by_width[0].size(); ++k) {
+      std::vector<double> sizes;
+      for (const std::vector<double>& at : by_width) sizes.push_back(at[k]);
+      const double growth = sizes.back() / sizes.front();
+      const auto [least, most] = std::minmax_element(sizes.begin(), sizes.end());
+      if (mup) EXPECT_LT(*most / *least, 1.5) << k << ": " << fmt::format("{:.3f}", fmt::join(sizes, " "));
+      else EXPECT_GT(growth, 3) << k << ": " << fmt::format("{:.3f}", fmt::join(sizes, " "));
+    }
+  }
 }
 
 }  // namespace

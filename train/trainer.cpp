@@ -196,10 +196,10 @@ void Trainer::explain_non_finite(const std::string& what) {
   } catch (const std::runtime_error& error) {
     cause = error.what();
   }
-  throw std::runtime_error(fmt::format("step {}: {} is not finite; {}. {}", progress_state_.step + 1, what, cause,
-                                       has_checkpoint(config_.out)
-                                           ? "The last good checkpoint is " + (fs::path(config_.out) / "last").string()
-                                           : std::string("No checkpoint had been written yet")));
+  throw NonFiniteLoss(fmt::format("step {}: {} is not finite; {}. {}", progress_state_.step + 1, what, cause,
+                                  has_checkpoint(config_.out)
+                                      ? "The last good checkpoint is " + (fs::path(config_.out) / "last").string()
+                                      : std::string("No checkpoint had been written yet")));
 }
 
 void Trainer::report() {

@@ -6,7 +6,9 @@
 #include "nn/gated_feed_forward.h"
 #include "nn/grouped_query_attention.h"
 #include "nn/hybrid_mixer.h"
+#include "nn/mamba1.h"
 #include "nn/mamba2.h"
+#include "nn/rwkv.h"
 #include "tensor/check.h"
 
 namespace vigor {
@@ -74,23 +76,23 @@ BlockParts block_of(const HybridConfig& config, const ChannelWidths& widths, Par
   return parts;
 }
 
-BlockParts make_hybrid_block(const HybridConfig& config, const ChannelWidths& widths) {
+BlockParts make_hybrid_block(const HybridConfig& config, const ChannelWidths& widths, int64_t) {
   BlockPart mixer{"hybrid", std::make_unique<HybridMixer>(config.d_model, config.hybrid_d_state)};
   return block_of(config, widths, std::move(mixer));
 }
 
-BlockParts make_attention_block(const HybridConfig& config, const ChannelWidths& widths) {
+BlockParts make_attention_block(const HybridConfig& config, const ChannelWidths& widths, int64_t) {
   require_channels('A', "attention", widths.attention);
   return block_of(config, widths, attention_part(config, widths));
 }
 
-BlockParts make_mamba2_block(const HybridConfig& config, const ChannelWidths& widths) {
+BlockParts make_mamba2_block(const HybridConfig& config, const ChannelWidths& widths, int64_t) {
   require_channels('M', "SSM", widths.ssm);
   return block_of(config, widths, mamba2_part(config, widths));
 }
 
 // With a share of 0 for one of the two it is the other alone, so that a sweep over shares may go all the way.
-BlockParts make_parallel_block(const HybridConfig& config, const ChannelWidths& widths) {
+BlockParts make_parallel_block(const HybridConfig& config, const ChannelWidths& widths, int64_t) {
   require_channels('P', "SSM or attention", widths.ssm + widths.attention);
   BlockParts parts = block_of(config, widths);
   if (widths.ssm > 0) parts.mixers.push_back(mamba2_part(config, widths));
@@ -98,11 +100,33 @@ BlockParts make_parallel_block(const HybridConfig& config, const ChannelWidths& 
   return parts;
 }
 
+BlockParts make_mamba1_block(const HybridConfig& config, const ChannelWidths& widths, int64_t) {
+  require_channels('m', "SSM", widths.ssm);
+  Mamba1Options options;
+  options.channels = config.d_model;
+  options.inner = widths.ssm;
+  options.states = config.mamba1_d_state;
+  options.conv_width = config.mamba_d_conv;
+  BlockPart mixer{"ssm", std::make_unique<Mamba1>(options)};
+  return block_of(config, widths, std::move(mixer));
+}
+
+BlockParts make_rwkv_block(const HybridConfig& config, const ChannelWidths& widths, int64_t index) {
+  require_channels('W', "SSM", widths.ssm);
+  const RwkvDepth depth{index, config.layer_count()};
+  BlockParts parts;
+  parts.mixers.push_back(
+      {"time_mix", std::make_unique<RwkvTimeMixing>(RwkvTimeMixingOptions{config.d_model, widths.ssm, depth})});
+  if (widths.feed_forward > 0)
+    parts.feed_forward = {"channel_mix", std::make_unique<RwkvChannelMixing>(
+                                             RwkvChannelMixingOptions{config.d_model, widths.feed_forward, depth})};
+  return parts;
+}
+
 const BlockKind kKinds[] = {
-    {'H', "i3 hybrid", make_hybrid_block},
-    {'A', "attention", make_attention_block},
-    {'M', "mamba2", make_mamba2_block},
-    {'P', "mamba2 + attention", make_parallel_block},
+    {'H', "i3 hybrid", make_hybrid_block}, {'A', "attention", make_attention_block},
+    {'M', "mamba2", make_mamba2_block},    {'m', "mamba1", make_mamba1_block},
+    {'W', "rwkv4", make_rwkv_block},       {'P', "mamba2 + attention", make_parallel_block},
 };
 
 }  // namespace

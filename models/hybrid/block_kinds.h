@@ -2,10 +2,13 @@
 // The kinds of blocks that a hybrid model can be made of. A new kind is a module (nn/mixer.h, docs/add-a-block.md) and
 // one line of the table in block_kinds.cpp.
 //
-//   H  i3 hybrid mixer      A  attention with RoPE     M  Mamba-2              m  Mamba-1
-//   W  RWKV-4: WKV, with channel mixing as feed-forward     P  Mamba-2 and attention in parallel
-//
-// A block without feed-forward of its own gets a gated one of d_ff channels.
+//   letter                                           channels of the mixer        feed-forward of d_ff channels
+//   H  i3 hybrid mixer                               d_model                      gated
+//   A  attention with RoPE                           d_attention                  gated
+//   M  Mamba-2                                       d_ssm                        gated
+//   m  Mamba-1                                       d_ssm                        gated
+//   W  RWKV-4 time mixing (WKV)                      d_ssm                        channel mixing
+//   P  Mamba-2 and attention in parallel             d_ssm and d_attention        gated
 #include <memory>
 #include <span>
 
@@ -28,7 +31,7 @@ struct BlockParts {
 struct BlockKind {
   char letter;
   const char* name;
-  BlockParts (*make)(const HybridConfig& config, const ChannelWidths& widths);
+  BlockParts (*make)(const HybridConfig& config, const ChannelWidths& widths, int64_t index);  // of the block
 };
 std::span<const BlockKind> block_kinds();
 const BlockKind& block_kind_of(char letter);

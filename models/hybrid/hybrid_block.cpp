@@ -17,7 +17,8 @@ Initializer initializer_of(const NamedParameter& parameter, const HybridConfig& 
   if (parameter.name == "conv1d.weight")
     return normal_init(1 / std::sqrt(3.0 * static_cast<double>(config.mamba_d_conv)));
   const double factor = config.initializer_range / kLinearStddev / std::sqrt(config.width_multiplier());
-  const bool scaled = factor != 1 && is_hidden_matrix(parameter.name, parameter.sizes);
+  const bool own_scale = parameter.name == "dt_proj.weight";  // of Mamba-1: 1/sqrt of its inputs, whatever their number
+  const bool scaled = factor != 1 && !own_scale && is_hidden_matrix(parameter.name, parameter.sizes);
   return scaled ? scaled_init(parameter.init, factor) : parameter.init;
 }
 
@@ -25,7 +26,7 @@ Initializer initializer_of(const NamedParameter& parameter, const HybridConfig& 
 
 HybridBlock::HybridBlock(const HybridConfig& config, const ChannelWidths& widths, char letter, int64_t index)
     : channels_(config.d_model) {
-  BlockParts parts = block_kind_of(letter).make(config, widths);
+  BlockParts parts = block_kind_of(letter).make(config, widths, index);
   for (BlockPart& mixer : parts.mixers)
     add_part(config, std::move(mixer), parts_.empty() || config.arrangement == Arrangement::S_A_M, index);
   if (parts.feed_forward.module)

@@ -11,7 +11,7 @@
 //                     (models/hybrid/channel_widths.h); embedding, last norm and head are not in it
 //   arrangement       "SA_M" (default): mixers in parallel, then the feed-forward; "S_A_M": one after the other;
 //                     "SAM": all in parallel
-//   head_dim 64 (P), queries_per_kv 1 (Hq / Hkv), rope_theta 10000                      attention of A and P
+//   head_dim 64 (P), queries_per_kv 1 (Hq / Hkv), rope_theta 10000                      A and P
 //   mamba_d_head 64, mamba_d_state 64, mamba_n_groups 1, mamba_d_conv 4, mamba_rms_norm false        M and P
 //   mamba1_d_state 16 (m; its conv is mamba_d_conv wide), hybrid_d_state 32 (H)
 //   tie_word_embeddings false, initializer_range 0.02

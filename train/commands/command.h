@@ -25,6 +25,7 @@ void add_eval_command(CLI::App& app, CommandRun& run);
 void add_tokenize_command(CLI::App& app, CommandRun& run);
 void add_info_command(CLI::App& app, CommandRun& run);
 void add_convert_command(CLI::App& app, CommandRun& run);
+void add_sweep_command(CLI::App& app, CommandRun& run);
 void add_emulate_command(CLI::App& app, CommandRun& run);
 
 }  // namespace vigor
