@@ -42,6 +42,11 @@ std::string for_icu(std::string_view regex) {
       if (!symbol && kEscapes.find(escaped) == std::string_view::npos) return "";
       text += c;
       text += escaped;
+      if ((escaped == 'p' || escaped == 'P') && starts_at(regex, i + 1, "{")) {  // \p{L}, to its end
+        const size_t end = std::min(regex.find('}', i), regex.size() - 1);
+        text += regex.substr(i + 1, end - i);
+        i = end;
+      }
       continue;
     }
     if (c == '(' && starts_at(regex, i, "(?")) {  // only groups without a name and without options for what follows

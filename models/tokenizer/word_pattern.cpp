@@ -62,6 +62,15 @@ size_t contraction_length(std::string_view text, size_t begin, bool any_case) {
   return first == 'l' && second == 'l' ? 3 : 0;
 }
 
+// The end of a LaTeX command that begins at `begin`, perhaps with a space; `begin` if there is none.
+size_t match_latex(std::string_view text, size_t begin) {
+  const size_t backslash = text[begin] == ' ' ? begin + 1 : begin;
+  if (backslash >= text.size() || text[backslash] != '\\') return begin;
+  size_t end = backslash + 1;
+  while (end < text.size() && is_ascii_letter(static_cast<uint8_t>(text[end]))) ++end;
+  return end > backslash + 1 ? end : begin;
+}
+
 // The end of white space that begins at `begin`: by `lines` or by `space`.
 size_t match_space(std::string_view text, size_t begin, bool lines) {
   Scanner scan(text, 0, begin);
@@ -83,10 +92,8 @@ size_t match_space(std::string_view text, size_t begin, bool lines) {
 
 size_t WordPattern::match(std::string_view text, size_t begin) const {
   const uint8_t letters = static_cast<uint8_t>(kLetter | (marks ? kMark : 0));
-  if (latex && text[begin] == '\\') {
-    size_t end = begin + 1;
-    while (end < text.size() && is_ascii_letter(static_cast<uint8_t>(text[end]))) ++end;
-    if (end > begin + 1) return end;
+  if (latex) {
+    if (const size_t end = match_latex(text, begin); end > begin) return end;
   }
   Scanner scan(text, letters, begin);
   const uint8_t first = scan.next();
@@ -119,7 +126,7 @@ std::string WordPattern::regex() const {
   const std::string letter_in_set = marks ? R"(\p{L}\p{M})" : R"(\p{L})";
   const std::string contraction = "'s|'t|'re|'ve|'m|'ll|'d";
   std::string text;
-  if (latex) text += R"(\\[A-Za-z]+|)";
+  if (latex) text += R"( ?\\[A-Za-z]+|)";
   if (contractions == Contractions::lower_case) text += contraction + "|";
   if (contractions == Contractions::any_case) text += "(?i:" + contraction + ")|";
   text += any_prefix ? R"([^\r\n)" + letter_in_set + R"(\p{N}]?)" : std::string(" ?");

@@ -3,7 +3,7 @@
 // matcher. GPT-2's, Llama-3's, Qwen2's and our own are all of this form; the alternatives, in the order in which they
 // are tried:
 //
-//   latex        \\[A-Za-z]+                                   a LaTeX command
+//   latex         ?\\[A-Za-z]+                                a LaTeX command; needs one_symbol
 //   contraction  's|'t|'re|'ve|'m|'ll|'d                       exactly so, or in any case: (?i:...)
 //   letters      ?\p{L}+                                       after a space or, with any_prefix, after any one
 //                [^\r\n\p{L}\p{N}]?\p{L}+                      character that is no letter, number or line end
@@ -22,7 +22,7 @@ namespace vigor {
 
 struct WordPattern {
   enum class Contractions { none, lower_case, any_case };
-  bool latex = false;
+  bool latex = false;  // a run of symbols would take the backslash, so needs one_symbol
   Contractions contractions = Contractions::lower_case;
   bool any_prefix = false;  // of letters; else a space
   bool marks = false;       // are letters
@@ -40,6 +40,8 @@ struct WordPattern {
 
   static WordPattern gpt2() { return {}; }
   static WordPattern llama3() { return {false, Contractions::any_case, true, false, 3, false, true}; }
+  // What `vigor tokenizer train` uses: as the Falcon-H1 family, digits and symbols stand alone.
+  static WordPattern falcon_h1() { return {true, Contractions::any_case, false, true, 1, true, true}; }
   static WordPattern qwen2() { return {false, Contractions::any_case, true, false, 1, false, true}; }
 };
 
