@@ -115,10 +115,4 @@ std::string ChatTemplate::render(std::span<const ChatMessage> messages, bool add
   return with_origin(origin_, [&] { return jinja::render(*body_, variables); });
 }
 
-std::optional<std::string> ChatTemplate::special_token(std::string_view name) const {
-  for (const auto& [known, text] : tokens_)
-    if (known == name) return text;
-  return std::nullopt;
-}
-
 }  // namespace vigor

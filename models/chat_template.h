@@ -53,8 +53,7 @@ class ChatTemplate {
   // template refuses (roles in another order, say) or this class does not support.
   std::string render(std::span<const ChatMessage> messages, bool add_generation_prompt) const;
 
-  // "eos_token": "<|im_end|>"; none when the folder names no such token.
-  std::optional<std::string> special_token(std::string_view name) const;
+  const SpecialTokens& special_tokens() const { return tokens_; }
 
  private:
   std::shared_ptr<const jinja::Body> body_;

@@ -45,17 +45,18 @@ GeneratedText generate_text(Continuation& sequence, const Tokenizer& tokenizer, 
   Clock::time_point first = start;
   sequence.add(0, prompt);
   sequence.generate(options, [&](int64_t, int32_t id) {
-    if (++result.tokens == 1) first = Clock::now();
+    if (result.ids.empty()) first = Clock::now();
+    result.ids.push_back(id);
     const bool hidden = options.hide_special && tokenizer.is_special(id);
     emit(hidden ? std::string() : stop.push(decoder.push(id)));
     return wanted && !stop.found();
   });
-  if (result.tokens == 0) first = Clock::now();
+  if (result.ids.empty()) first = Clock::now();
   result.prompt_seconds = std::chrono::duration<double>(first - start).count();
   result.seconds = std::chrono::duration<double>(Clock::now() - first).count();
   if (stop.found()) result.end = TextEnd::stop_string;
   else if (!wanted) result.end = TextEnd::callback;
-  else if (result.tokens < options.max_new_tokens) result.end = TextEnd::end_id;
+  else if (static_cast<int64_t>(result.ids.size()) < options.max_new_tokens) result.end = TextEnd::end_id;
   if (wanted && !stop.found()) {
     const std::string rest = stop.push(decoder.finish());
     emit(rest + stop.finish());

@@ -53,7 +53,8 @@ enum class TextEnd { end_id, stop_string, max_new_tokens, callback };
 
 struct GeneratedText {
   std::string text;
-  int64_t prompt_tokens = 0, tokens = 0;
+  std::vector<int32_t> ids;  // all that were generated, but for an end id
+  int64_t prompt_tokens = 0;
   double prompt_seconds = 0;  // until the first token was there
   double seconds = 0;         // of all tokens after the first
   TextEnd end = TextEnd::max_new_tokens;

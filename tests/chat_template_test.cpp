@@ -147,8 +147,8 @@ TEST(ChatTemplateFolder, FindsTheTemplateAndTheTokens) {
   write_file(config, R"({"bos_token": "<s>", "eos_token": {"content": "</s>", "special": true}, "x": [[[[[1]]]]],
                          "chat_template": "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}"})");
   EXPECT_EQ(ChatTemplate::load(folder.path())->render(messages, false), "<s>hi</s>");
-  EXPECT_EQ(ChatTemplate::load(folder.path())->special_token("eos_token"), "</s>");
-  EXPECT_EQ(ChatTemplate::load(folder.path())->special_token("pad_token"), std::nullopt);
+  EXPECT_EQ(ChatTemplate::load(folder.path())->special_tokens(),
+            (ChatTemplate::SpecialTokens{{"bos_token", "<s>"}, {"eos_token", "</s>"}}));
   write_file(config,
              R"({"chat_template": [{"name": "tools", "template": "t"}, {"name": "default", "template": "d"}]})");
   EXPECT_EQ(ChatTemplate::load(folder.path())->render(messages, false), "d");

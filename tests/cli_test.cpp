@@ -169,6 +169,47 @@ TEST_F(Cli, GenerateWithoutAPromptContinuesEveryLine) {
   EXPECT_EQ(Json::parse(result.out.substr(end))["prompt"], "two cats");
 }
 
+TEST_F(Cli, GenerateEndsAtAStopString) {
+  const auto with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> call = {"generate", "--model", model(), "--prompt", "a dog", "--json", "--prefill-chunk",
+                                     "1", "--min-p", "0.01", "--repetition-penalty", "1.1"};
+    call.insert(call.end(), more.begin(), more.end());
+    return json_of(call);
+  };
+  const Json all = with({});
+  const std::string text = all["text"], stop = text.substr(text.size() / 2, 2);
+  EXPECT_EQ(all["end"], "max_new_tokens");
+  const Json cut = with({"--stop", "not there", "--stop", stop});
+  EXPECT_EQ(cut["text"], text.substr(0, text.find(stop)));
+  EXPECT_EQ(cut["end"], "stop_string");
+  expect_failure({"generate", "--model", model(), "--prompt", "a", "--stop", ""}, 1, {"stop string"});
+}
+
+TEST_F(Cli, GenerateChats) {
+  const std::string chat_template =
+      write("template.jinja", "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:");
+  const std::vector<std::string> call = {"generate",         "--model", model(),    "--chat",     "--chat-template",
+                                         chat_template,      "--json",  "--system", "be a story", "--max-new-tokens",
+                                         "4"};
+  const ProgramResult result = run_program(call, {.input = "hello\n\nand then\n"});
+  ASSERT_EQ(result.status, 0) << result.err;
+  const size_t end = result.out.find('\n');
+  const Json first = Json::parse(result.out.substr(0, end)), second = Json::parse(result.out.substr(end));
+  EXPECT_EQ(first["prompt"], "hello");
+  EXPECT_EQ(second["prompt"], "and then");
+  // Only the second turn goes through the model, not what was there before it.
+  const auto tokenizer = load_tokenizer(model());
+  EXPECT_EQ(second["prompt_tokens"], tokenizer->encode("\nuser: and then\nassistant:").size());
+  std::vector<std::string> once = call;
+  once.erase(std::find(once.begin(), once.end(), "--json"));
+  once.insert(once.end(), {"--prompt", "hello"});
+  EXPECT_EQ(run_program(once).out, first["text"].get<std::string>() + "\n");  // the answer and nothing else
+  expect_failure({"generate", "--model", model(), "--chat", "--prompt", "a"}, 1, {"chat template", "--chat-template"});
+  expect_failure({"generate", "--model", model(), "--system", "a"}, 2, {"--system", "--chat"});
+  const std::string broken = write("broken.jinja", "{% if %}");
+  expect_failure({"generate", "--model", model(), "--chat", "--chat-template", broken}, 1, {"broken.jinja", "line 1"});
+}
+
 // ---- eval ----
 
 TEST_F(Cli, EvalCountsEveryTokenOnce) {
