@@ -10,7 +10,7 @@
 namespace vigor {
 namespace {
 
-constexpr int64_t kFeedForwardStep = 8;  // channels: a vector of floats
+constexpr int64_t kFeedForwardStep = 4;  // channels: 16 bytes of floats, so that rows stay aligned
 constexpr double kWidestBase = int64_t{1} << 16;
 
 int64_t rounded(double channels, int64_t step) {

@@ -3,10 +3,10 @@
 //
 //   d_ssm       = s * base, rounded to the nearest multiple of mamba_d_head * mamba_n_groups, at least one
 //   d_attention = a * base, rounded to the nearest multiple of head_dim * queries_per_kv, at least one    (Hq*P)
-//   d_ff        = m * base, rounded to the nearest multiple of 8, at least 8
+//   d_ff        = m * base, rounded to the nearest multiple of 4, at least 4
 //
 // A share of 0 gives 0 channels. With block_parameters, base is the greatest number for which the blocks have no more
-// parameters than that; then d_ff alone, in steps of 8, takes up what rounding to whole heads left over, so that models
+// parameters than that; then d_ff alone, in steps of 4, takes up what rounding to whole heads left over, so that models
 // of one budget differ by little more than half a step. The parameters are counted on the blocks themselves.
 #include "models/hybrid/hybrid_config.h"
 
