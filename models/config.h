@@ -35,6 +35,8 @@ class ModelConfig {
   virtual std::string to_json() const = 0;
   virtual std::unique_ptr<ModelConfig> clone() const = 0;
 
+  // Whether the vocabulary may have ids that the tokenizer does not: published ones are often rounded up.
+  virtual bool may_have_spare_ids() const { return false; }
   // Lines for reports: what was derived from the file, beyond what it says itself.
   virtual std::vector<std::string> notes() const { return {}; }
 

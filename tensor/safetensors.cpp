@@ -308,18 +308,18 @@ void SafetensorsFile::release_pages(std::string_view name) const {
 
 namespace {
 
-std::string header_of(std::span<const NamedView> tensors, const std::map<std::string, std::string>& metadata,
+std::string header_of(std::span<const LazyTensor> tensors, const std::map<std::string, std::string>& metadata,
                       std::span<const size_t> order) {
   std::string header = "{";
   try {
     if (!metadata.empty()) header += fmt::format("{}:{}", json(kMetadataKey).dump(), json(metadata).dump());
     uint64_t offset = 0;
     for (size_t index : order) {
-      const NamedView& tensor = tensors[index];
-      const uint64_t nbytes = static_cast<uint64_t>(tensor.view.numel()) * size_of(tensor.view.dtype);
+      const LazyTensor& tensor = tensors[index];
+      const uint64_t nbytes = static_cast<uint64_t>(tensor.sizes.numel()) * size_of(tensor.dtype);
       if (header.size() > 1) header += ',';
       header += fmt::format(R"({}:{{"dtype":"{}","shape":{},"data_offsets":[{},{}]}})", json(tensor.name).dump(),
-                            type_name(tensor.view.dtype), to_string(tensor.view.sizes), offset, offset + nbytes);
+                            type_name(tensor.dtype), to_string(tensor.sizes), offset, offset + nbytes);
       offset += nbytes;
     }
   } catch (const json::exception&) {
@@ -334,18 +334,17 @@ std::string header_of(std::span<const NamedView> tensors, const std::map<std::st
 
 }  // namespace
 
-void write_safetensors(const fs::path& path, std::span<const NamedView> tensors,
-                       const std::map<std::string, std::string>& metadata) {
+void write_lazy_safetensors(const fs::path& path, std::span<const LazyTensor> tensors,
+                            const std::map<std::string, std::string>& metadata) {
   std::set<std::string_view> names{kMetadataKey};
   std::vector<size_t> order;
-  for (const NamedView& tensor : tensors) {
+  for (const LazyTensor& tensor : tensors) {
     check(names.insert(tensor.name).second, "write_safetensors: {} may not be a tensor's name, or appears twice",
           printable(tensor.name));
-    if (!tensor.view.device.is_cpu()) unsupported_device("write_safetensors", tensor.view.device);
     order.push_back(order.size());
   }
   std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return size_of(tensors[a].view.dtype) > size_of(tensors[b].view.dtype); });
+                   [&](size_t a, size_t b) { return size_of(tensors[a].dtype) > size_of(tensors[b].dtype); });
 
   const std::string header = header_of(tensors, metadata, order);
   const uint64_t header_bytes = header.size();
@@ -353,17 +352,32 @@ void write_safetensors(const fs::path& path, std::span<const NamedView> tensors,
   file.write(std::as_bytes(std::span(&header_bytes, 1)));
   file.write(header);
   for (size_t index : order) {
-    const TensorView& view = tensors[index].view;
-    const size_t nbytes = static_cast<size_t>(view.numel()) * size_of(view.dtype);
-    if (view.is_contiguous()) {
-      file.write({static_cast<const std::byte*>(view.data), nbytes});
-    } else {
-      const Tensor contiguous = empty(view.sizes, view.dtype);
-      copy(contiguous, view);
-      file.write({static_cast<const std::byte*>(contiguous.raw()), nbytes});
-    }
+    const LazyTensor& tensor = tensors[index];
+    Tensor values = tensor.values();
+    check(values.shape() == tensor.sizes && values.dtype() == tensor.dtype,
+          "write_safetensors: {} must be {} {}; got {}", printable(tensor.name), to_string(tensor.sizes),
+          name_of(tensor.dtype), describe(values));
+    if (!values.device().is_cpu()) unsupported_device("write_safetensors", values.device());
+    if (!values.is_contiguous()) values = clone(values);
+    file.write({static_cast<const std::byte*>(values.raw()), values.nbytes()});
   }
   file.commit();
+}
+
+void write_safetensors(const fs::path& path, std::span<const NamedView> tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  std::vector<LazyTensor> lazy;
+  for (const NamedView& tensor : tensors) {
+    const TensorView& view = tensor.view;
+    if (!view.device.is_cpu()) unsupported_device("write_safetensors", view.device);
+    lazy.push_back({tensor.name, view.sizes, view.dtype, [view] {
+                      if (view.is_contiguous()) return from_memory(view.data, view.sizes, view.dtype, nullptr);
+                      const Tensor contiguous = empty(view.sizes, view.dtype);
+                      copy(contiguous, view);
+                      return contiguous;
+                    }});
+  }
+  write_lazy_safetensors(path, lazy, metadata);
 }
 
 }  // namespace vigor

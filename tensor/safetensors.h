@@ -2,6 +2,7 @@
 // The safetensors format: 8 bytes header length (little endian), a JSON header, then the tensors' bytes.
 //   {"__metadata__": {"format": "pt"}, "head.weight": {"dtype": "F32", "shape": [V, C], "data_offsets": [begin, end]}}
 // Offsets count from the end of the header. https://github.com/huggingface/safetensors#format
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -54,8 +55,18 @@ struct NamedView {
   TensorView view;  // any strides, in CPU memory
 };
 
-// Writes atomically (tensor/file.h). Tensors lie in the file by descending element size, so that each is aligned.
-// Throws std::invalid_argument for a repeated or reserved name, std::runtime_error when the disk refuses.
+// A tensor that exists only while it is written: `values` is called once, when its turn comes.
+struct LazyTensor {
+  std::string name;
+  Shape sizes;
+  Dtype dtype;
+  std::function<Tensor()> values;  // in CPU memory, with these sizes and this dtype
+};
+
+// Both write atomically (tensor/file.h). Tensors lie in the file by descending element size, so that each is aligned.
+// Throw std::invalid_argument for a repeated or reserved name, std::runtime_error when the disk refuses.
+void write_lazy_safetensors(const std::filesystem::path& path, std::span<const LazyTensor> tensors,
+                            const std::map<std::string, std::string>& metadata = {});
 void write_safetensors(const std::filesystem::path& path, std::span<const NamedView> tensors,
                        const std::map<std::string, std::string>& metadata = {});
 

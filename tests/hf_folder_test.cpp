@@ -39,7 +39,7 @@ class ModelFolderTest : public ::testing::Test {
   void TearDown() override { fs::remove_all(folder_); }
 
   fs::path saved(Dtype dtype = Dtype::f32) {
-    save_model_folder(folder_ / "m", *model_, tokenizer_.get(), dtype);
+    save_model_folder(folder_ / "m", *model_, tokenizer_.get(), {dtype});
     return folder_ / "m";
   }
   // The model's weights as a list that a test can change before it writes them.
@@ -95,8 +95,35 @@ TEST_F(ModelFolderTest, SavesAndLoadsBf16) {
     EXPECT_EQ(read.dtype(), Dtype::f32);
     expect_equal(read, testing::converted(testing::converted(slot.tensor, Dtype::bf16), Dtype::f32));
   }
-  expect_error([&] { save_model_folder(folder_ / "x", *model_, nullptr, Dtype::f16); }, {"f32 or bf16", "f16"});
+  expect_error([&] { save_model_folder(folder_ / "x", *model_, nullptr, {Dtype::f16}); }, {"f32 or bf16", "f16"});
   EXPECT_FALSE(fs::exists(folder_ / "x"));
+}
+
+TEST_F(ModelFolderTest, SavesShards) {
+  SaveOptions options;
+  options.max_shard_bytes = 600;  // some tensors are larger, and get a file of their own
+  save_model_folder(folder_ / "m", *model_, tokenizer_.get(), options);
+  EXPECT_FALSE(fs::exists(folder_ / "m" / "model.safetensors"));
+  int shards = 0;
+  int64_t total = 0;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_ / "m")) {
+    if (entry.path().extension() != ".safetensors") continue;
+    ++shards;
+    const SafetensorsFile file = SafetensorsFile::open(entry.path());
+    int64_t nbytes = 0;
+    for (const TensorEntry& tensor : file.entries()) nbytes += static_cast<int64_t>(tensor.bytes.size());
+    EXPECT_TRUE(nbytes <= 600 || file.entries().size() == 1) << entry.path();
+    total += nbytes;
+  }
+  EXPECT_GT(shards, 2);
+  EXPECT_EQ(total, 4 * model_->parameter_count());
+  const std::string index = content(folder_ / "m" / "model.safetensors.index.json");
+  EXPECT_NE(index.find(fmt::format("\"total_size\": {}", total)), std::string::npos) << index;
+  expect_same_weights(*load_model_folder(folder_ / "m").model);
+  options.max_shard_bytes = 1 << 20;  // all fits into one
+  save_model_folder(folder_ / "m", *model_, tokenizer_.get(), options);
+  EXPECT_TRUE(fs::exists(folder_ / "m" / "model.safetensors"));
+  EXPECT_FALSE(fs::exists(folder_ / "m" / "model.safetensors.index.json"));
 }
 
 TEST_F(ModelFolderTest, ReadsPrefixedNamesShardsAndF16) {

@@ -177,8 +177,9 @@ void require_free_folder(RunConfig& config, const std::set<std::string>& given) 
 
 ModelWriter RunSetup::model_writer(const Optimizer& optimizer) const {
   return [this, &optimizer](const fs::path& folder) {
-    const auto value_of = [&](const ArenaSlot& parameter) { return optimizer.full_precision(parameter); };
-    write_model_files(folder, *model, tokenizer.get(), Dtype::f32, value_of);
+    SaveOptions options;
+    options.value_of = [&](const ArenaSlot& parameter) { return optimizer.full_precision(parameter); };
+    write_model_files(folder, *model, tokenizer.get(), options);
   };
 }
 

@@ -8,6 +8,7 @@
 #include "models/config_fields.h"
 #include "models/families.h"
 #include "models/hf/stored_weights.h"
+#include "models/hf/weight_files.h"
 #include "tensor/check.h"
 #include "tensor/primitives.h"
 #include "tensor/safetensors.h"
@@ -16,7 +17,6 @@ namespace vigor {
 namespace {
 
 constexpr const char* kConfigFile = "config.json";
-constexpr const char* kWeightsFile = "model.safetensors";
 
 // Stored weights by the model's names, that is without the family's prefix.
 using WeightsByName = std::map<std::string, const StoredWeights::Entry*, std::less<>>;
@@ -81,7 +81,8 @@ void compare(const LanguageModel& model, const WeightsByName& weights, const std
 }
 
 void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config, const std::filesystem::path& folder) {
-  if (tokenizer.vocab_size() != config.vocab_size)
+  const int64_t spare = config.vocab_size - tokenizer.vocab_size();
+  if (spare < 0 || (spare > 0 && !config.may_have_spare_ids()))
     fail("{}: the tokenizer has {} tokens, but vocab_size in config.json is {}", folder.string(),
          tokenizer.vocab_size(), config.vocab_size);
 }
@@ -94,8 +95,8 @@ bool has_tokenizer_file(const std::filesystem::path& folder) {
 
 std::string config_text(const ModelConfig& config, Dtype dtype) {
   ConfigFields fields(config.to_json(), kConfigFile);
-  if (dtype == Dtype::bf16 || fields.has("torch_dtype"))
-    fields.set("torch_dtype", std::string(dtype == Dtype::bf16 ? "bfloat16" : "float32"));
+  const char* key = fields.has("dtype") ? "dtype" : "torch_dtype";  // transformers' names of today and before
+  if (dtype == Dtype::bf16 || fields.has(key)) fields.set(key, dtype == Dtype::bf16 ? "bfloat16" : "float32");
   return fields.to_json();
 }
 
@@ -132,31 +133,33 @@ ModelFolder load_model_folder(const std::filesystem::path& path, const LoadOptio
 }
 
 void write_model_files(const std::filesystem::path& folder, const LanguageModel& model, const Tokenizer* tokenizer,
-                       Dtype dtype, const ValueOf& value_of) {
+                       const SaveOptions& options) {
+  const Dtype dtype = options.dtype;
   check(dtype == Dtype::f32 || dtype == Dtype::bf16, "model folder: weights are saved as f32 or bf16; got {}",
         name_of(dtype));
+  check(options.max_shard_bytes >= 0, "model folder: max_shard_bytes must be 0 or above; got {}",
+        options.max_shard_bytes);
   if (tokenizer != nullptr) check_vocabulary(*tokenizer, model.config(), folder);
-  std::vector<NamedView> views;
-  std::vector<Tensor> written;  // keeps converted values until they are in the file
+  std::vector<LazyTensor> weights;
   for (const ArenaSlot& slot : model.parameters().parameters()) {
-    Tensor values = value_of ? value_of(slot) : slot.tensor;
-    if (values.dtype() != dtype || !values.device().is_cpu()) {
-      const Tensor converted = empty(values.shape(), dtype);
-      copy(converted, values);
-      values = converted;
-    }
-    views.push_back({slot.name, values.view()});
-    written.push_back(values);
+    const auto values = [&options, &slot, dtype] {
+      const Tensor own = options.value_of ? options.value_of(slot) : slot.tensor;
+      if (own.dtype() == dtype && own.device().is_cpu()) return own;
+      const Tensor converted = empty(own.shape(), dtype);
+      copy(converted, own);
+      return converted;
+    };
+    weights.push_back({slot.name, slot.tensor.shape(), dtype, values});
   }
-  write_safetensors(folder / kWeightsFile, views, {{"format", "pt"}});
+  write_weight_files(folder, weights, options.max_shard_bytes);
   if (tokenizer != nullptr) tokenizer->save(folder);
   write_file(folder / kConfigFile, config_text(model.config(), dtype));
 }
 
 void save_model_folder(const std::filesystem::path& folder, const LanguageModel& model, const Tokenizer* tokenizer,
-                       Dtype dtype) {
+                       const SaveOptions& options) {
   AtomicFolder replacement(folder);
-  write_model_files(replacement.path(), model, tokenizer, dtype);
+  write_model_files(replacement.path(), model, tokenizer, options);
   replacement.commit();
 }
 

@@ -3,7 +3,8 @@
 //
 // Weights are read from the first of these that is there: model.safetensors, model.safetensors.index.json (shards),
 // pytorch_model.bin, pytorch_model_best.bin. Names may all carry the family's prefix ("i3."). bf16 and f16 weights are
-// converted to the model's dtype. Saving writes config.json, model.safetensors and the tokenizer's file.
+// converted to the model's dtype. Saving writes config.json, model.safetensors (or shards of it) and the tokenizer's
+// file. Neither holds the weights twice: files are mapped and copied, or converted and written, tensor by tensor.
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -31,14 +32,18 @@ struct LoadOptions {
 // for files that cannot be read. Nothing of the model's size is allocated before names and shapes are known to fit.
 ModelFolder load_model_folder(const std::filesystem::path& folder, const LoadOptions& options = {});
 
-// Replaces `folder` as a whole or leaves it as it was (tensor/file.h, AtomicFolder). `dtype` is f32 or bf16; f32
-// loads back bit-identically. `tokenizer` may be nullptr.
+struct SaveOptions {
+  Dtype dtype = Dtype::f32;     // or bf16; f32 loads back bit-identically
+  int64_t max_shard_bytes = 0;  // of one file of weights; 0: a single file
+  // The values to write in place of a parameter's own, such as the f32 master of a bf16 weight; empty: its own.
+  std::function<Tensor(const ArenaSlot& parameter)> value_of = {};
+};
+
+// Replaces `folder` as a whole or leaves it as it was (tensor/file.h, AtomicFolder). `tokenizer` may be nullptr.
 void save_model_folder(const std::filesystem::path& folder, const LanguageModel& model, const Tokenizer* tokenizer,
-                       Dtype dtype = Dtype::f32);
+                       const SaveOptions& options = {});
 // The same files into a folder that exists, each by itself; for callers that make the folder atomic themselves.
-// `value_of` gives the values to write in place of a parameter's own, such as the f32 master of a bf16 weight.
-using ValueOf = std::function<Tensor(const ArenaSlot& parameter)>;
 void write_model_files(const std::filesystem::path& folder, const LanguageModel& model, const Tokenizer* tokenizer,
-                       Dtype dtype = Dtype::f32, const ValueOf& value_of = {});
+                       const SaveOptions& options = {});
 
 }  // namespace vigor

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "models/hf/weight_files.h"
 #include "train/commands/common.h"
 #include "train/metrics/progress.h"
 
@@ -17,6 +18,7 @@ namespace fs = std::filesystem;
 struct ConvertCall {
   std::string in, out;
   std::string dtype = "f32";
+  int64_t max_shard_megabytes = 0;
   bool force = false;
 };
 
@@ -25,7 +27,7 @@ struct ConvertCall {
 bool holds_only_a_model(const fs::path& folder) {
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    const bool of_a_model = name == "config.json" || name == "model.safetensors" || name == "tokenizer.json" ||
+    const bool of_a_model = name == "config.json" || is_weight_file(name) || name == "tokenizer.json" ||
                             name == "vocab.json" || name == "chunk_vocab_combined.json";
     if (!of_a_model || !entry.is_regular_file()) return false;
   }
@@ -59,7 +61,10 @@ int convert(const ConvertCall& call) {
   const ModelFolder folder = open_model(call.in, "convert", false);
   if (!folder.tokenizer) print_warning(call.in + " has no tokenizer file, so the result has none");
   fs::create_directories(target.parent_path());
-  save_model_folder(target, *folder.model, folder.tokenizer.get(), *dtype_from_name(call.dtype));
+  SaveOptions options;
+  options.dtype = *dtype_from_name(call.dtype);
+  options.max_shard_bytes = call.max_shard_megabytes * 1'000'000;
+  save_model_folder(target, *folder.model, folder.tokenizer.get(), options);
   write_standard_output(
       fmt::format("{}: {} parameters, {}\n", call.out, Progress::count(folder.model->parameter_count()), call.dtype));
   return 0;
@@ -78,12 +83,15 @@ void add_convert_command(CLI::App& app, CommandRun& run) {
       ->type_name("DIR");
   add_choice(*command, "--dtype", call->dtype, {"f32", "bf16"}, "of the weights: f32 is exact, bf16 half the size",
              "Output");
+  add_number(*command, "--max-shard-size", call->max_shard_megabytes, 1,
+             "megabytes (10^6 bytes) of a file of weights; default: all in one file", "Output");
   command->add_flag("--force", call->force, "replace OUT even if it holds more than a saved model")->group("Output");
   command->footer(
       "Examples:\n"
       "  vigor convert downloads/i3-80m models/i3-80m\n"
       "      a folder with pytorch_model.bin; nothing in that file is executed\n"
-      "  vigor convert runs/i3-80m export/i3-80m-bf16 --dtype bf16");
+      "  vigor convert runs/i3-80m export/i3-80m-bf16 --dtype bf16\n"
+      "  vigor convert runs/falcon export/falcon --dtype bf16 --max-shard-size 5000");
   command->callback([call, &run] { run = [call] { return convert(*call); }; });
 }
 
