@@ -187,7 +187,7 @@ TEST_F(Cli, GenerateEndsAtAStopString) {
 
 TEST_F(Cli, GenerateChats) {
   const std::string chat_template =
-      write("template.jinja", "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:");
+      write("template.jinja", "{% for m in messages %}{{ m.role }}:{{ m.content }}\n{% endfor %}assistant:");
   const std::vector<std::string> call = {"generate",         "--model", model(),    "--chat",     "--chat-template",
                                          chat_template,      "--json",  "--system", "be a story", "--max-new-tokens",
                                          "4"};
@@ -199,7 +199,7 @@ TEST_F(Cli, GenerateChats) {
   EXPECT_EQ(second["prompt"], "and then");
   // Only the second turn goes through the model, not what was there before it.
   const auto tokenizer = load_tokenizer(model());
-  EXPECT_EQ(second["prompt_tokens"], tokenizer->encode("\nuser: and then\nassistant:").size());
+  EXPECT_EQ(second["prompt_tokens"], tokenizer->encode("\nuser:and then\nassistant:").size());
   std::vector<std::string> once = call;
   once.erase(std::find(once.begin(), once.end(), "--json"));
   once.insert(once.end(), {"--prompt", "hello"});
