@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Loads an i3 folder saved by vigor into the PyTorch reference and compares logits, loss and gradients.
+"""Loads a folder saved by vigor into PyTorch and compares logits and gradients: i3 into i3_reference.py, Falcon-H1 into
+the transformers package.
 
-DIR holds config.json and model.safetensors, read here with the safetensors package; vigor reads the same folder with
+DIR holds config.json and model.safetensors (for Falcon-H1 also shards); vigor reads the same folder with
 
     vigor eval --model DIR --ids ids.json --save-logits L.safetensors --save-grads G.safetensors
 
@@ -24,8 +25,8 @@ LOGITS_TOLERANCE = 1e-4  # absolute and relative
 GRADIENT_TOLERANCE = 1e-3  # of the largest value of each gradient
 
 
-def load_reference(folder):
-    """The PyTorch model of a folder; loading is strict, so missing, unexpected or misshapen names stop here."""
+def i3_reference(folder):
+    """Logits and loss of ids [B,T] as a function, and the module; loading is strict in names and shapes."""
     weights = load_file(folder / "model.safetensors")
     weights = {name.removeprefix("i3."): value.double() for name, value in weights.items()}
     config = I3Config.from_json(folder / "config.json")
@@ -34,7 +35,33 @@ def load_reference(folder):
             config.d_state = value.shape[0]  # shapes in the weights win
     model = I3Model(config).double()
     model.load_state_dict(weights)
-    return model
+    return model, lambda ids: next_token_loss(model, ids), config.max_seq_len
+
+
+def falcon_h1_reference(folder):
+    """The same with transformers, on its plain path."""
+    from transformers import FalconH1ForCausalLM
+
+    model, report = FalconH1ForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
+    )
+    wrong = {kind: names for kind, names in report.items() if names}
+    if wrong:
+        sys.exit(f"{folder}: transformers found {wrong}")
+    padding = model.config.pad_token_id
+
+    def forward(ids):
+        if padding is not None:  # transformers keeps that row of the embedding out of training
+            ids[ids == padding] = (padding + 1) % model.config.vocab_size
+        result = model(input_ids=ids, labels=ids, use_cache=False)
+        return result.logits, result.loss
+
+    return model.eval(), forward, model.config.max_position_embeddings
+
+
+def load_reference(folder):
+    kind = json.loads((folder / "config.json").read_text())["model_type"]
+    return falcon_h1_reference(folder) if kind == "falcon_h1" else i3_reference(folder)
 
 
 def run_vigor(vigor, folder, ids, work):
@@ -60,13 +87,13 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
-    model = load_reference(args.folder)
+    model, forward, max_seq_len = load_reference(args.folder)
     count = sum(p.numel() for p in model.parameters())
     print(f"{args.folder}: {count:,} parameters loaded, names and shapes as published")
-    T = min(args.seq_len, model.config.max_seq_len)
+    T = min(args.seq_len, max_seq_len)
     generator = torch.Generator().manual_seed(args.seed)
     ids = torch.randint(0, model.config.vocab_size, (args.batch, T), generator=generator)
-    expected, loss = next_token_loss(model, ids)
+    expected, loss = forward(ids)
     loss.backward()
 
     with tempfile.TemporaryDirectory() as work:
