@@ -1,45 +1,20 @@
 #include "nn/mamba2.h"
 
-#include <cmath>
-
 #include "kernels/causal_conv1d/causal_conv1d.h"
 #include "kernels/concat/concat.h"
 #include "kernels/gated_rms_norm/gated_rms_norm.h"
 #include "kernels/mamba2_scan/mamba2_scan.h"
 #include "kernels/swiglu/swiglu.h"
 #include "kernels/views/views.h"
+#include "nn/recurrence_initializers.h"
 #include "nn/scale.h"
 #include "tensor/check.h"
-#include "tensor/primitives.h"
 
 namespace vigor {
 namespace {
 
 constexpr int kZ = 0, kX = 1, kB = 2, kC = 3, kDt = 4;  // the sections of in_proj, in the order of the multipliers
 constexpr double kScanChunk = 64;                       // steps between the states that the scan keeps for backward
-
-// Fills parameter [H] with value(i, u_i), where u_i is uniform in [0, 1).
-template <class Value>
-Initializer init_by_head(const Value& value) {
-  return [value](const TensorView& parameter, const RandomKey& key) {
-    const Tensor values = uniform({parameter.sizes[0]}, 0, 1, key, Dtype::f64);
-    double* head = values.data<double>();
-    for (int64_t h = 0; h < parameter.sizes[0]; ++h) head[h] = value(h, head[h]);
-    copy(parameter, values.view());
-  };
-}
-
-// softplus(bias) is log-uniform in [low, high].
-Initializer dt_bias_init(double low, double high) {
-  return init_by_head([=](int64_t, double u) {
-    const double dt = std::exp(std::log(low) + u * (std::log(high) - std::log(low)));
-    return dt + std::log(-std::expm1(-dt));  // log(exp(dt) - 1), which loses nothing for small dt
-  });
-}
-
-Initializer a_log_init() {
-  return init_by_head([](int64_t h, double) { return std::log(static_cast<double>(h + 1)); });
-}
 
 }  // namespace
 
@@ -51,8 +26,8 @@ Mamba2::Mamba2(const Mamba2Options& o)
   check(o.heads > 0 && o.groups > 0 && o.heads % o.groups == 0,
         "mamba2: groups must divide heads; got {} groups and {} heads", o.groups, o.heads);
   constexpr ParameterPrecision full = ParameterPrecision::full;
-  add_parameter("dt_bias", dt_bias, {o.heads}, dt_bias_init(o.dt_init_min, o.dt_init_max), full);
-  add_parameter("A_log", a_log, {o.heads}, a_log_init(), full);
+  add_parameter("dt_bias", dt_bias, {o.heads}, step_bias_init(o.dt_init_min, o.dt_init_max), full);
+  add_parameter("A_log", a_log, {o.heads}, log_range_rows_init(o.heads), full);
   add_parameter("D", skip_d, {o.heads}, constant_init(1.0), full);
   add_parameter("conv1d.weight", conv_weight, {conv_channels(), 1, o.conv_width}, normal_init(o.weight_stddev), full);
   if (o.conv_bias) add_parameter("conv1d.bias", conv_bias, {conv_channels()}, constant_init(0.0), full);

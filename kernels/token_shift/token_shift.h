@@ -8,13 +8,12 @@
 //              dmix = sum dy_t * (x_t - x_{t-1})             sum over batch and time
 //
 //   reset      resets[b,t] != 0: zeros take the place of x_{t-1}. A packed document starts at t.
-//   padding    steps t >= lengths[b] carry the state on unchanged; their y is 0, and no gradient enters or leaves
-//   there.
+//   padding    steps t >= lengths[b] carry the state on unchanged; their y is 0, and no gradient enters or leaves.
 //
-//   x, y                 [B,T,C]  f32, f64 or bf16; x may be a slice (elements of a row side by side), else it is
-//   copied mix                  [C]      this and below: f32 beside f32 and bf16, f64 beside f64 state, last_state
-//   [B,C]    undefined state: zeros lengths              [B]      i32, 0 .. T;   resets [B,T] u8;   both may be left
-//   undefined
+//   x, y                 [B,T,C]  f32, f64 or bf16; x may be a slice (unit stride in a row), else it is copied
+//   mix                  [C]      this and below: f32 beside f32 and bf16, f64 beside f64
+//   state, last_state    [B,C]    undefined state: zeros
+//   lengths              [B]      i32, 0 .. T;   resets [B,T] u8;   both may be left undefined
 //
 // computed   in f32, for f64 in f64; T = 1 is the decode step
 // saved      the inputs; nothing of its own

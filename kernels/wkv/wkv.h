@@ -24,8 +24,7 @@
 //
 //   reset      resets[b,t] != 0: (0, 0, -infinity) takes the place of the state before step t. A packed document starts
 //              at t.
-//   padding    steps t >= lengths[b] carry the state on unchanged; their y is 0, and no gradient enters or leaves
-//   there.
+//   padding    steps t >= lengths[b] carry the state on unchanged; their y is 0, and no gradient enters or leaves.
 //
 //   k, v, y                   [B,T,C]  f32, f64 or bf16, all of one; k and v may be slices (elements of a row side by
 //                                      side), else they are copied
