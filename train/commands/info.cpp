@@ -112,8 +112,11 @@ void print_model(const InfoCall& call, const LanguageModel& model) {
   std::string text = fmt::format("{} ({}): {} parameters\nvocabulary {}, width {}, sequences of at most {} tokens\n\n",
                                  call.model, config.model_type(), Progress::count(model.parameter_count()),
                                  Progress::count(config.vocab_size), config.d_model, config.max_seq_len);
+  size_t name_width = 0;
+  for (const std::vector<LayerSummary>* parts : {&layers, &others})
+    for (const LayerSummary& part : *parts) name_width = std::max(name_width, part.name.size() + 2);
   const auto row = [&](const LayerSummary& part) {
-    text += fmt::format("  {:<14}{:<20}{:>14}\n", part.name, part.kind, Progress::count(part.parameters));
+    text += fmt::format("  {:<{}}{:<20}{:>14}\n", part.name, name_width, part.kind, Progress::count(part.parameters));
   };
   for (const LayerSummary& layer : layers) row(layer);
   for (const LayerSummary& part : others) row(part);
