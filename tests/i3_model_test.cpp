@@ -112,7 +112,7 @@ TEST(I3Config, NamesWhatIsWrong) {
                {"conv_layers is 2, but layer_types has 1", "n_layers is 3, but layer_types lists 2"});
   expect_error(parse("}", ",\"layer_types\":[\"hybrid\",\"hybrid\",\"lstm\"]}"), {"layer_types"});
   expect_error(parse("}", ",\"layer_types\":[1]}"), {"layer_types", "list of strings"});
-  expect_error(parse("}", ",\"tokenizer_type\":\"bpe\"}"), {"tokenizer_type", "bpe"});
+  expect_error(parse("}", ",\"tokenizer_type\":\"words\"}"), {"tokenizer_type", "words"});
   expect_error(parse("\"i3\"", "\"i4\""), {"model_type", "i4", "known: i3"});
   expect_error(parse("\"model_type\":\"i3\",", ""), {"model_type is missing"});
   // All at once.

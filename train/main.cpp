@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
   vigor::add_generate_command(app, run);
   vigor::add_eval_command(app, run);
   vigor::add_tokenize_command(app, run);
+  vigor::add_tokenizer_command(app, run);
   vigor::add_info_command(app, run);
   vigor::add_convert_command(app, run);
   vigor::add_sweep_command(app, run);

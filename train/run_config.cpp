@@ -18,8 +18,9 @@ constexpr double kBig = 1e15;
 
 const RunOption kOptions[] = {
     {"model", "Model", &RunConfig::model, "preset (i3-tiny, i3-22m, i3-80m), model folder or config.json", 0, 0},
+    {"tokenizer", "Model", &RunConfig::tokenizer, "a ready one (folder or file), or bpe or chunk to build one", 0, 0},
     {"vocab_size", "Model", &RunConfig::vocab_size, "cap of the built vocabulary", 0, 1e7},
-    {"pad_vocab", "Model", &RunConfig::pad_vocab, "keep V at the cap when the data have fewer chunks", 0, 0},
+    {"pad_vocab", "Model", &RunConfig::pad_vocab, "keep V at the cap when the vocabulary is smaller", 0, 0},
     {"max_seq_len", "Model", &RunConfig::max_seq_len, "longest sequence the model has positions for", 0, 1e7},
     {"layers", "Model", &RunConfig::layers, "number of layers (hybrid and attention in the preset's proportion)", 0,
      1e4},

@@ -15,6 +15,7 @@ namespace vigor {
 struct RunConfig {
   // model
   std::string model;        // preset, folder or config.json; empty: the demo preset
+  std::string tokenizer;    // ready one: folder or file; "bpe", "chunk": to be built; empty: the family's kind, built
   int64_t vocab_size = 0;   // cap of the built vocabulary; 0: the preset's
   bool pad_vocab = false;   // keep V at vocab_size when the data have fewer chunks
   int64_t max_seq_len = 0;  // 0: the preset's

@@ -5,9 +5,11 @@
 #include <algorithm>
 
 #include "kernels/attention/attention_backend.h"
+#include "models/config_fields.h"
 #include "models/families.h"
 #include "models/hf/model_folder.h"
 #include "tensor/check.h"
+#include "train/data/bpe_vocabulary.h"
 #include "train/data/token_cache.h"
 #include "train/device_choice.h"
 #include "train/metrics/progress.h"
@@ -16,6 +18,8 @@ namespace vigor {
 namespace {
 
 namespace fs = std::filesystem;
+
+using Note = std::function<void(const std::string&)>;  // hears of what takes long
 
 constexpr const char* kDemoModel = "i3-tiny";
 
@@ -78,7 +82,7 @@ std::string data_key_of(const std::vector<DataSource>& sources, const Tokenizer&
   return key;
 }
 
-DataProgress progress_of(const char* verb, const std::function<void(const std::string&)>& note) {
+DataProgress progress_of(const char* verb, const Note& note) {
   auto last = std::make_shared<uint64_t>(0);
   return [=](const DataSource& source, uint64_t nbytes) {
     constexpr uint64_t kStep = 25'000'000;  // bytes between two lines
@@ -88,8 +92,7 @@ DataProgress progress_of(const char* verb, const std::function<void(const std::s
   };
 }
 
-void prepare_data(RunSetup& setup, const std::vector<DataSource>& sources,
-                  const std::function<void(const std::string&)>& note) {
+void prepare_data(RunSetup& setup, const std::vector<DataSource>& sources, const Note& note) {
   const RunConfig& config = setup.config;
   const TokenCache cache(config.cache_dir.empty() ? default_cache_folder() : fs::path(config.cache_dir));
   const HoldOut hold_out = config.valid_data.empty() ? HoldOut::one_percent : HoldOut::none;
@@ -130,27 +133,66 @@ ArenaOptions arena_options(const RunSetup& setup) {
   return options;
 }
 
-// A new model from a preset or config.json: builds the vocabulary from the data first, which gives V.
-void make_new_model(RunSetup& setup, const std::vector<DataSource>& sources,
-                    const std::function<void(const std::string&)>& note) {
+// Builds the vocabulary of a new model from its training data: at most `cap` ids.
+std::unique_ptr<Tokenizer> build_tokenizer(const RunConfig& config, const std::vector<DataSource>& sources, bool bpe,
+                                           int64_t cap, const Note& note) {
+  const HoldOut hold_out = config.valid_data.empty() ? HoldOut::one_percent : HoldOut::none;
+  if (bpe) {
+    BpeTrainOptions options;
+    options.vocab_size = cap;
+    return build_bpe_vocabulary(sources, hold_out, options, progress_of("counting words of", note));
+  }
+  ChunkVocabularyBuilder::Options options;
+  options.max_size = cap;
+  options.pad = config.pad_vocab;
+  return build_chunk_vocabulary(sources, hold_out, options, progress_of("counting chunks of", note));
+}
+
+// The tokenizer of a new model, and with it V: the tokenizer's size or, with padding, the cap.
+void choose_tokenizer(RunSetup& setup, const std::vector<DataSource>& sources, const ModelConfig& shape,
+                      int64_t& vocab_size, const Note& note) {
+  const RunConfig& config = setup.config;
+  const int64_t cap = config.vocab_size > 0 ? config.vocab_size : shape.vocab_size;
+  const bool build = config.tokenizer.empty() || config.tokenizer == "bpe" || config.tokenizer == "chunk";
+  if (build) {
+    const bool bpe = config.tokenizer.empty() ? shape.model_type() == "falcon_h1" : config.tokenizer == "bpe";
+    setup.tokenizer = build_tokenizer(config, sources, bpe, cap, note);
+    if (setup.tokenizer->vocab_size() < cap)
+      setup.notes.push_back(
+          fmt::format("the data have fewer {} than the cap of {}: the vocabulary has {} (--pad-vocab keeps the cap)",
+                      bpe ? "frequent pairs" : "chunks", cap, setup.tokenizer->vocab_size()));
+  } else {
+    setup.tokenizer = load_tokenizer(config.tokenizer);
+  }
+  // A preset takes the size of the tokenizer; a number that the user has written is to be kept.
+  const bool written = config.vocab_size > 0 || !is_preset(config.model);
+  const int64_t size = setup.tokenizer->vocab_size();
+  check(size <= cap || !written, "train: the tokenizer has {} tokens, more than the vocab_size of {}", size, cap);
+  const bool pad = config.pad_vocab || (!build && written);
+  vocab_size = pad && shape.may_have_spare_ids() ? std::max(size, cap) : size;
+}
+
+// The ids that a config.json names are those of the published tokenizer; a new one has others.
+std::unique_ptr<ModelConfig> with_token_ids(const ModelConfig& shape, const Tokenizer& tokenizer) {
+  ConfigFields fields(shape.to_json(), "config.json");
+  const std::optional<int32_t> end = tokenizer.end_id();
+  for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"})
+    if (end && fields.has(key)) fields.set(key, int64_t{*end});
+  if (fields.has("tokenizer_type")) fields.set("tokenizer_type", tokenizer.name());
+  return parse_config(fields.to_json(), "config.json");
+}
+
+// A new model from a preset or config.json: first its vocabulary, which gives V.
+void make_new_model(RunSetup& setup, const std::vector<DataSource>& sources, const Note& note) {
   const RunConfig& config = setup.config;
   std::unique_ptr<ModelConfig> shape =
       is_preset(config.model) ? preset_config(config.model) : read_config(config.model);
-  ChunkVocabularyBuilder::Options options;
-  options.max_size = config.vocab_size > 0 ? config.vocab_size : shape->vocab_size;
-  options.pad = config.pad_vocab;
-  const HoldOut hold_out = config.valid_data.empty() ? HoldOut::one_percent : HoldOut::none;
-  setup.tokenizer = build_chunk_vocabulary(sources, hold_out, options, progress_of("counting chunks of", note));
-  if (setup.tokenizer->vocab_size() < options.max_size)
-    setup.notes.push_back(
-        fmt::format("the data have fewer chunks than the cap of {}: V is {} (--pad-vocab keeps the cap)",
-                    options.max_size, setup.tokenizer->vocab_size()));
   ConfigOverrides overrides;
-  overrides.vocab_size = setup.tokenizer->vocab_size();
+  choose_tokenizer(setup, sources, *shape, overrides.vocab_size, note);
   overrides.max_seq_len = config.max_seq_len;
   overrides.layers = config.layers;
   apply_overrides(*shape, overrides);
-  setup.model = make_model(*shape);
+  setup.model = make_model(*with_token_ids(*shape, *setup.tokenizer));
   setup.model->allocate(arena_options(setup));
   setup.model->parameters().initialize(static_cast<uint64_t>(config.seed));
 }
@@ -183,8 +225,7 @@ ModelWriter RunSetup::model_writer(const Optimizer& optimizer) const {
   };
 }
 
-RunSetup prepare_run(RunConfig config, const std::set<std::string>& given,
-                     const std::function<void(const std::string&)>& note) {
+RunSetup prepare_run(RunConfig config, const std::set<std::string>& given, const Note& note) {
   RunSetup setup;
   if (config.resume) {
     setup.resumed = find_checkpoint(config.out, note);
@@ -212,8 +253,9 @@ RunSetup prepare_run(RunConfig config, const std::set<std::string>& given,
     load_model(setup, setup.resumed->folder);
   } else if (is_folder) {
     const RunConfig& c = setup.config;
-    check(c.vocab_size == 0 && c.max_seq_len == 0 && c.layers == 0 && !c.pad_vocab,
-          "train: --vocab-size, --pad-vocab, --max-seq-len and --layers are for training from scratch; {} has weights",
+    check(c.vocab_size == 0 && c.max_seq_len == 0 && c.layers == 0 && !c.pad_vocab && c.tokenizer.empty(),
+          "train: --tokenizer, --vocab-size, --pad-vocab, --max-seq-len and --layers are for training from scratch; {} "
+          "has weights",
           c.model);
     load_model(setup, setup.config.model);
   } else {

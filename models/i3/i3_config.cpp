@@ -158,8 +158,8 @@ std::unique_ptr<ModelConfig> I3Config::parse(std::string_view json, const std::s
   config->ffn_rank = fields.integer("ffn_rank", 0);
   config->layer_kinds = read_layers(fields);
   const std::string tokenizer = fields.text("tokenizer_type", "chunk");
-  if (tokenizer != "chunk")
-    fields.complain(fmt::format("tokenizer_type must be \"chunk\"; got \"{}\"", printable(tokenizer)));
+  if (tokenizer != "chunk" && tokenizer != "bpe")
+    fields.complain(fmt::format("tokenizer_type must be \"chunk\" or \"bpe\"; got \"{}\"", printable(tokenizer)));
   fields.finish();
   try {
     config->check();

@@ -2,9 +2,9 @@
 // The configuration of the i3 family: an RWKV-Mamba hybrid whose last layers are attention.
 //
 // Keys of config.json: architectures, model_type "i3", vocab_size, d_model, n_layers, n_heads, max_seq_len, d_state,
-// conv_layers (the hybrid layers; 10 if absent), attn_layers (6 if absent), tokenizer_type "chunk". Of our own:
-// ffn_rank (rank of both feed-forward matrices; absent: dense) and layer_types ("hybrid" or "attention" for each layer;
-// absent: the hybrid layers, then the attention layers).
+// conv_layers (the hybrid layers; 10 if absent), attn_layers (6 if absent), tokenizer_type "chunk" or "bpe". Of our
+// own: ffn_rank (rank of both feed-forward matrices; absent: dense) and layer_types ("hybrid" or "attention" for each
+// layer; absent: the hybrid layers, then the attention layers).
 #include "models/config.h"
 
 namespace vigor {

@@ -1,5 +1,8 @@
 // The files of a tokenizer that was trained here, in the forms that Hugging Face's libraries load.
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "models/tokenizer/bpe_trainer.h"
@@ -14,16 +17,39 @@ constexpr const char* kChatTemplate =
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + "
     "'\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
-std::string tokenizer_json(const BpeVocabulary& vocabulary, const BpeTrainOptions& options) {
-  const auto special_count = static_cast<int32_t>(options.special_tokens.size());
-  Json added = Json::array(), vocab = Json::object(), merges = Json::array();
+std::string json_string(const std::string& text) { return Json(text).dump(); }
+
+// Written line by line: a JSON object that keeps the order of a long vocabulary would search itself for every token.
+std::string model_json(const BpeVocabulary& vocabulary, size_t special_count) {
   std::vector<std::string> texts;  // of each id, as they stand in the file
-  for (int32_t id = 0; id < static_cast<int32_t>(vocabulary.tokens.size()); ++id) {
-    const std::string& token = vocabulary.tokens[id];
-    texts.push_back(id < special_count ? token : to_byte_alphabet(token));
-    vocab.push_back({texts.back(), id});
-    if (id >= special_count) continue;
-    added.push_back({{"id", id},
+  for (size_t id = 0; id < vocabulary.tokens.size(); ++id)
+    texts.push_back(id < special_count ? vocabulary.tokens[id] : to_byte_alphabet(vocabulary.tokens[id]));
+  std::string json =
+      R"({
+    "type": "BPE",
+    "dropout": null,
+    "unk_token": null,
+    "continuing_subword_prefix": null,
+    "end_of_word_suffix": null,
+    "fuse_unk": false,
+    "byte_fallback": false,
+    "ignore_merges": false,
+    "vocab": {)";
+  for (size_t id = 0; id < texts.size(); ++id)
+    fmt::format_to(std::back_inserter(json), "{}\n      {}: {}", id == 0 ? "" : ",", json_string(texts[id]), id);
+  json += "\n    },\n    \"merges\": [";
+  for (size_t rank = 0; rank < vocabulary.merges.size(); ++rank) {
+    const BpeMerge& merge = vocabulary.merges[rank];
+    const std::string pair = texts[merge.left] + " " + texts[merge.right];
+    fmt::format_to(std::back_inserter(json), "{}\n      {}", rank == 0 ? "" : ",", json_string(pair));
+  }
+  return json + "\n    ]\n  }";
+}
+
+std::string tokenizer_json(const BpeVocabulary& vocabulary, const BpeTrainOptions& options) {
+  Json added = Json::array();
+  for (const std::string& token : options.special_tokens) {
+    added.push_back({{"id", added.size()},
                      {"content", token},
                      {"single_word", false},
                      {"lstrip", false},
@@ -31,33 +57,21 @@ std::string tokenizer_json(const BpeVocabulary& vocabulary, const BpeTrainOption
                      {"normalized", false},
                      {"special", true}});
   }
-  for (const BpeMerge& merge : vocabulary.merges) merges.push_back(texts[merge.left] + " " + texts[merge.right]);
-
-  const auto byte_level = [] {
-    return Json{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
-  };
+  const Json byte_level = {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
   const Json split = {
       {"type", "Split"}, {"pattern", {{"Regex", options.words.regex()}}}, {"behavior", "Isolated"}, {"invert", false}};
-  Json model = {{"type", "BPE"},
-                {"dropout", nullptr},
-                {"unk_token", nullptr},
-                {"continuing_subword_prefix", nullptr},
-                {"end_of_word_suffix", nullptr},
-                {"fuse_unk", false},
-                {"byte_fallback", false},
-                {"ignore_merges", false},
-                {"vocab", std::move(vocab)},
-                {"merges", std::move(merges)}};
   Json file = {{"version", "1.0"},
                {"truncation", nullptr},
                {"padding", nullptr},
                {"added_tokens", std::move(added)},
                {"normalizer", nullptr}};
-  file["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", Json::array({split, byte_level()})}};
+  file["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", Json::array({split, byte_level})}};
   file["post_processor"] = nullptr;
-  file["decoder"] = byte_level();
-  file["model"] = std::move(model);
-  return file.dump(2) + "\n";
+  file["decoder"] = byte_level;
+  std::string json = file.dump(2);
+  json.erase(json.rfind("\n}"));
+  return json + ",\n  \"model\": " + model_json(vocabulary, options.special_tokens.size()) + "\n}\n";
 }
 
 std::string config_json(const BpeTrainOptions& options) {

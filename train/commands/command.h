@@ -23,6 +23,7 @@ void add_train_command(CLI::App& app, CommandRun& run);
 void add_generate_command(CLI::App& app, CommandRun& run);
 void add_eval_command(CLI::App& app, CommandRun& run);
 void add_tokenize_command(CLI::App& app, CommandRun& run);
+void add_tokenizer_command(CLI::App& app, CommandRun& run);
 void add_info_command(CLI::App& app, CommandRun& run);
 void add_convert_command(CLI::App& app, CommandRun& run);
 void add_sweep_command(CLI::App& app, CommandRun& run);

@@ -12,13 +12,15 @@ namespace vigor {
 namespace {
 
 struct TokenizeCall {
-  std::string model;
+  std::string model, tokenizer;
   bool decode = false;
   bool json = false;
 };
 
 int tokenize(const TokenizeCall& call) {
-  const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(model_folder_of(call.model, "tokenize"));
+  if (call.model.empty() == call.tokenizer.empty()) throw UsageError("tokenize: give --model or --tokenizer");
+  const std::unique_ptr<Tokenizer> tokenizer =
+      load_tokenizer(call.model.empty() ? call.tokenizer : model_folder_of(call.model, "tokenize").string());
   const std::string input = read_standard_input();
   if (call.decode) {
     const std::string text = tokenizer->decode(parse_ids(input, "tokenize: standard input", tokenizer->vocab_size()));
@@ -37,9 +39,9 @@ int tokenize(const TokenizeCall& call) {
 void add_tokenize_command(CLI::App& app, CommandRun& run) {
   CLI::App* command = app.add_subcommand("tokenize", "text on standard input to token ids, or ids to text");
   auto call = std::make_shared<TokenizeCall>();
-  command->add_option("--model", call->model, "folder with the tokenizer's file; no weights are needed")
-      ->required()
-      ->type_name("DIR")
+  command->add_option("--model", call->model, "model folder; no weights are needed")->type_name("DIR")->group("Model");
+  command->add_option("--tokenizer", call->tokenizer, "or a tokenizer: its file, or the folder of it")
+      ->type_name("PATH")
       ->group("Model");
   command->add_flag("--decode", call->decode, "ids in (a JSON list, or numbers and spaces), text out")->group("Output");
   command->add_flag("--json", call->json, "ids as a JSON list; with --decode, the text as a JSON string")
