@@ -54,16 +54,20 @@ std::optional<SweepResult> run_one(const SweepEntry& entry, int64_t seed, const 
   config.model = entry.model.empty() ? (out / "models" / (entry.id + ".json")).string() : entry.model;
   config.seed = seed;
   config.out = folder.string();
-  config.resume = has_checkpoint(folder);
+  SweepResult result;
+  result.fingerprint = fingerprint_of(entry, seed);
+  const fs::path fingerprint_file = folder / "fingerprint";
+  config.resume =
+      has_checkpoint(folder) && fs::exists(fingerprint_file) && read_text(fingerprint_file, 1000) == result.fingerprint;
   if (config.resume) {
     given = {"resume", "out"};  // the checkpoint has the rest
   } else {
-    fs::remove_all(folder);  // of a run that was killed before its first checkpoint
+    fs::remove_all(folder);  // of a run that was killed before its first checkpoint, or had other settings
     given.insert({"model", "seed", "out", "steps"});
+    fs::create_directories(folder);
+    write_file(fingerprint_file, result.fingerprint);
   }
 
-  SweepResult result;
-  result.fingerprint = fingerprint_of(entry, seed);
   try {
     if (train(config, given) != 0) return std::nullopt;
     const std::unique_ptr<LanguageModel> model = make_model(*read_config(folder / "config.json"));
@@ -116,21 +120,15 @@ int run_sweep(const SweepPlan& plan, const fs::path& out) {
 SweepEstimate estimate(const SweepEntry& entry) {
   constexpr double kMostBytes = 4e9;  // larger models are not made just to be timed
   const RunConfig& c = entry.config;
-  std::unique_ptr<ModelConfig> config;
-  if (entry.model.empty()) config = parse_config(entry.inline_config, entry.name);
-  else if (is_preset(entry.model)) config = preset_config(entry.model);
-  else
-    config = read_config(fs::is_directory(entry.model) ? fs::path(entry.model) / "config.json" : fs::path(entry.model));
-  if (!fs::is_directory(entry.model)) apply_overrides(*config, {c.vocab_size, c.max_seq_len, c.layers});
-  const std::unique_ptr<LanguageModel> model = make_model(*config);
+  const std::unique_ptr<LanguageModel> model = make_model(*model_config_of(entry));
   if (model->memory_estimate(c.batch_size, c.seq_len).total() > kMostBytes) return {};
   model->allocate();
   model->parameters().initialize(1);
   model->parameters().allocate_gradients();
   Optimizer optimizer(model->parameters(), {});
+  const auto V = static_cast<size_t>(model->config().vocab_size);
   std::vector<int32_t> values(static_cast<size_t>(c.batch_size * c.seq_len));
-  for (size_t i = 0; i < values.size(); ++i)
-    values[i] = static_cast<int32_t>(i * 7919 % static_cast<size_t>(config->vocab_size));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<int32_t>(i * 7919 % V);
   const Tensor ids = from_values(values, {c.batch_size, c.seq_len});
   double seconds = 0;
   for (int step = 0; step < 3; ++step) {  // the first ones allocate and choose kernels

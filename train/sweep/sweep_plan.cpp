@@ -53,6 +53,15 @@ class PlanReader {
 
  private:
   void complain(std::string text) { complaints_.push_back(std::move(text)); }
+  // Turns an exception of `part` into a complaint, so that the other parts are looked at too.
+  template <class F>
+  void complain_of(const SweepEntry& entry, const F& part) {
+    try {
+      part();
+    } catch (const std::exception& error) {
+      complain(fmt::format("{}: {}", entry.name, error.what()));
+    }
+  }
   void refuse_unknown_keys(const Json& object, const std::set<std::string>& known, const std::string& where);
   Json object_of(const Json& parent, const char* key, const std::string& where);
   std::vector<Draft> drafts();
@@ -186,20 +195,16 @@ void PlanReader::set_length(SweepEntry& entry) {
 // Checks the model without memory for it.
 void PlanReader::set_model(SweepEntry& entry, Json model) {
   const RunConfig& c = entry.config;
-  std::unique_ptr<ModelConfig> config;
   if (model.is_string()) {
     entry.model = model.get<std::string>();
-    if (is_preset(entry.model)) config = preset_config(entry.model);
-    else
-      config =
-          read_config(fs::is_directory(entry.model) ? fs::path(entry.model) / "config.json" : fs::path(entry.model));
+    check(!fs::is_directory(entry.model) || (c.vocab_size == 0 && c.max_seq_len == 0 && c.layers == 0),
+          "train.vocab_size, max_seq_len and layers are for training from scratch; {} has weights", entry.model);
   } else {
     if (!model.contains("vocab_size") && c.vocab_size > 0) model["vocab_size"] = c.vocab_size;
     if (!model.contains("max_seq_len")) model["max_seq_len"] = c.seq_len;
     entry.inline_config = model.dump(2) + "\n";
-    config = parse_config(entry.inline_config, "model");
   }
-  if (!fs::is_directory(entry.model)) apply_overrides(*config, {c.vocab_size, c.max_seq_len, c.layers});
+  const std::unique_ptr<ModelConfig> config = model_config_of(entry);
   check(c.seq_len <= config->max_seq_len, "train.seq_len {} is above the model's max_seq_len {}", c.seq_len,
         config->max_seq_len);
   entry.parameters = make_model(*config)->parameter_count();
@@ -218,9 +223,9 @@ SweepEntry PlanReader::entry_of(const Draft& draft) {
     std::visit([&](auto field) { entry.config.*field = common_.*field; }, option.field);
     entry.given.insert(option.name);
   }
-  set_length(entry);
-  check_run_config(entry.config);
-  set_model(entry, draft.model);
+  complain_of(entry, [&] { set_length(entry); });
+  complain_of(entry, [&] { check_run_config(entry.config); });
+  complain_of(entry, [&] { set_model(entry, draft.model); });
   return entry;
 }
 
@@ -276,11 +281,22 @@ SweepPlan PlanReader::read() {
   if (budgets.size() > 1)
     complain(fmt::format("all runs must train on the same number of tokens; these have {}", fmt::join(budgets, ", ")));
   if (complaints_.empty()) plan.plots = plots(plan.entries);
-  if (!complaints_.empty()) fail("{}:\n  {}", origin_, fmt::join(complaints_, "\n  "));
+  if (!complaints_.empty()) fail("{}: {}", origin_, fmt::join(complaints_, "; "));
   return plan;
 }
 
 }  // namespace
+
+std::unique_ptr<ModelConfig> model_config_of(const SweepEntry& entry) {
+  const RunConfig& c = entry.config;
+  const bool is_folder = fs::is_directory(entry.model);
+  std::unique_ptr<ModelConfig> config;
+  if (entry.model.empty()) config = parse_config(entry.inline_config, "model");
+  else if (is_preset(entry.model)) config = preset_config(entry.model);
+  else config = read_config(is_folder ? fs::path(entry.model) / "config.json" : fs::path(entry.model));
+  if (!is_folder) apply_overrides(*config, {c.vocab_size, c.max_seq_len, c.layers});
+  return config;
+}
 
 SweepPlan read_sweep_plan(const fs::path& file, const RunConfig& common, const std::set<std::string>& common_given) {
   return PlanReader(file, common, common_given).read();

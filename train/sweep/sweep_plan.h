@@ -18,13 +18,16 @@
 //          key away). Left out: one model, the common one
 // grid     every run is repeated for every combination; null takes a key away
 // values   numbers or words of a run that plots can refer to as "values.NAME"
-// Inline models may leave out vocab_size and max_seq_len, which then are train's vocab_size and seq_len.
+// Paths are relative to the current folder. Inline models may leave out vocab_size and max_seq_len, which then are
+// train's vocab_size and seq_len.
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "models/config.h"
 #include "train/run_config.h"
 
 namespace vigor {
@@ -54,9 +57,11 @@ struct SweepPlan {
   std::vector<SweepEntry> entries;
   std::vector<SweepPlot> plots;
 
-  // What the file does not say and the command line may: options of every run.
   size_t run_count() const { return seeds.size() * entries.size(); }
 };
+
+// The configuration that the entry's model is made from, with V at its cap.
+std::unique_ptr<ModelConfig> model_config_of(const SweepEntry& entry);
 
 // Reads and checks a sweep file. `common` and `common_given` are the options of the command line, which win over those
 // of the file. Everything that is wrong with any entry is in one std::invalid_argument, each complaint with the entry's

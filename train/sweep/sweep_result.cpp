@@ -23,7 +23,8 @@ constexpr size_t kMaxResultBytes = size_t{16} << 20;
 std::string fingerprint_of(const SweepEntry& entry, int64_t seed) {
   RunConfig config = entry.config;
   config.seed = seed;
-  config.threads = 0;  // does not change what is computed
+  config.threads = 0;  // these do not change what is computed
+  config.cache_dir = "";
   return fmt::format("{:016x}", content_hash(to_json(config) + "\n" + entry.model + "\n" + entry.inline_config));
 }
 
