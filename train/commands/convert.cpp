@@ -28,7 +28,8 @@ bool holds_only_a_model(const fs::path& folder) {
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
     const bool of_a_model = name == "config.json" || is_weight_file(name) || name == "tokenizer.json" ||
-                            name == "vocab.json" || name == "chunk_vocab_combined.json";
+                            name == "vocab.json" || name == "tokenizer_config.json" ||
+                            name == "chunk_vocab_combined.json";
     if (!of_a_model || !entry.is_regular_file()) return false;
   }
   return true;
