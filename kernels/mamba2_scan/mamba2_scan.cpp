@@ -72,7 +72,13 @@ void Mamba2ScanNode::backward(Backward& b) {
       break;
     }
     case DeviceKind::cuda:
-      unsupported_device("mamba2_scan_backward", device);
+      if constexpr (kCudaBuild) {
+        const Tensor scratch = empty({mamba2_scan_backward_scratch_cuda(in)}, state_dtype, device);
+        mamba2_scan_backward_cuda(in, grads, scratch);
+      } else {
+        unsupported_device("mamba2_scan_backward", device);
+      }
+      break;
   }
   b.set(kX, dx);
   b.set(kDt, ddt);
@@ -148,7 +154,18 @@ Mamba2ScanResult mamba2_scan(const Tensor& x, const Tensor& dt, const Tensor& ss
       break;
     }
     case DeviceKind::cuda:
-      unsupported_device(kOp, device);
+      if constexpr (kCudaBuild) {
+        const Mamba2ScanSizes n(in);
+        Tensor scratch;
+        if (recorded || n.T > 1) {
+          chunk_states = empty({n.B, mamba2_scan_chunks_cuda(in), n.H, n.P, n.N}, a_log.dtype(), device);
+          scratch = empty({mamba2_scan_forward_scratch_cuda(in)}, a_log.dtype(), device);
+        }
+        mamba2_scan_forward_cuda(in, {result.y, result.last_state, view_or_none(chunk_states)}, view_or_none(scratch));
+      } else {
+        unsupported_device(kOp, device);
+      }
+      break;
   }
   if (auto node = record<Mamba2ScanNode>({&x, &dt, &ssm_b, &ssm_c, &a_log, &skip_d, &dt_bias, &options.state})) {
     node->x.save(x_values);

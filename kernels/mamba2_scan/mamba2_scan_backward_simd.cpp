@@ -15,21 +15,18 @@ struct GroupGradients {
 
 // One head in one chunk.
 struct HeadChunk {
-  float *x, *dy, *weighted_dy;  // [Q,P']; exp(L_i) dy_i
-  float *x_t, *dy_t;            // [P',Q]
-  float* mixing;                // [Q,Q]: entry (j, i) is M_ij C_i . B_j
-  float* pairs;                 // [Q,Q]: x_j . dy_i, then what step j gives to the loss through y_i
-  // [Q] each: what y_i takes from the state before the chunk, what step j gives to the state behind it, both as parts
-  // of the loss; r_t; x_j times the gradient of dt'_j x_j; and the gradient of dt.
+  float *x, *dy;      // [Q,P'], set for each head
+  float *x_t, *dy_t;  // [P',Q]
+  float* pairs;       // [Q,Q]: entry (j, i) is x_j . dy_i, then M_ij C_i . B_j
+  // [Q] each: what y_i takes from the state before the chunk, and step j gives to the state behind it, as parts of the
+  // loss; r_t; x_j times the gradient of dt'_j x_j; the gradient of dt.
   float *from_state, *to_state, *r, *dot, *ddt;
-  float *dot_lanes, *to_state_lanes;  // [Q,kMamba2Pad]: sums before their lanes are added up
+  float *dot_lanes, *r_lanes, *to_state_lanes;  // [Q,kLanes]: sums before their lanes are added up
   HeadChunk(Mamba2Scratch& s, int64_t width)
-      : x(s.take(kQ * width)),
-        dy(s.take(kQ * width)),
-        weighted_dy(s.take(kQ * width)),
+      : x(nullptr),
+        dy(nullptr),
         x_t(s.take(kQ * width)),
         dy_t(s.take(kQ * width)),
-        mixing(s.take(kQ * kQ)),
         pairs(s.take(kQ * kQ)),
         from_state(s.take(kQ)),
         to_state(s.take(kQ)),
@@ -37,6 +34,7 @@ struct HeadChunk {
         dot(s.take(kQ)),
         ddt(s.take(kQ)),
         dot_lanes(s.take(kQ * kMamba2Pad)),
+        r_lanes(s.take(kQ * kMamba2Pad)),
         to_state_lanes(s.take(kQ * kMamba2Pad)) {}
 };
 
@@ -52,87 +50,83 @@ void sum_lanes(const float* lanes, int64_t rows, float* out) {
   }
 }
 
-// pairs[j,i] = x_j . dy_i for j <= i.
-void pair_products(const Mamba2Chunk& chunk, int64_t width, const HeadChunk& head) {
-  for_tiles(chunk.padded, chunk.padded, [&](int64_t j, int64_t i, auto vectors) {
-    constexpr int V = decltype(vectors)::value;
-    if (i + V * kLanes <= j) return;
-    Tile<V> sum = {};
-    add_product<V>(sum, width, StepsTogether{head.x + j * width, width}, head.dy_t + i, kQ);
-    for_tile<V>([&](int r, int v) { store(head.pairs + (j + r) * kQ + i + v * kLanes, sum[r][v]); });
-  });
-}
-
-// mixing; the gradient of C B^T; and pairs times all their factors.
-void mixing_gradients(const Mamba2Chunk& chunk, const Mamba2Decays& d, const float* cb_t, const HeadChunk& head,
-                      float* dcb_t) {
-  for_each_decay(chunk, d, [&](int64_t j, int64_t i, vfloat m) {
-    const int64_t at = j * kQ + i;
-    const vfloat cb = load(cb_t + at), dcb = m * load(head.pairs + at) * d.dt[j];
-    store(head.mixing + at, m * cb);
-    store(dcb_t + at, load(dcb_t + at) + dcb);
-    store(head.pairs + at, dcb * cb);
-  });
-}
-
-// out[t] = the sum over all pairs j < t <= i: what passes step t, and so its decay.
-void sum_of_crossing_pairs(int64_t padded, const float* pairs, float* lanes, float* out) {
+// From pairs x_j . dy_i: the gradient of C B^T; pairs become M_ij C_i . B_j; dot and r take the part of the pairs. What
+// passes step t from a step j < t to a step i >= t has its decay as a factor, so r_t is the sum over all such pairs.
+[[gnu::noinline]] void mixing_gradients(const Mamba2Chunk& chunk, const Mamba2Decays& d, const float* cb_t,
+                                        const HeadChunk& head, float* dcb_t) {
   const vint lane = lane_numbers();
+  const int64_t padded = chunk.padded;
+  float *const pairs = head.pairs, *const dot_lanes = head.dot_lanes, *const r_lanes = head.r_lanes;
   float sums[kQ];  // of column i over the rows so far
   fill_zeros(sums, padded);
-  fill_zeros(lanes, kLanes);
-  for (int64_t j = 0; j + 1 < padded; ++j) {
-    vfloat total = zero();
+  fill_zeros(r_lanes, kLanes);
+  for_each_decay_row(chunk, d, [&](int64_t j, auto decay_at) {
+    const float dt = d.dt[j];
+    vfloat dot = zero(), crossing = zero();
     for (int64_t i = j / kLanes * kLanes; i < padded; i += kLanes) {
+      const int64_t at = j * kQ + i;
+      const vfloat m = decay_at(i), mixing = m * load(cb_t + at), pair = load(pairs + at);
+      const vfloat given = mixing * pair;  // by x_j to the loss through y_i, but for dt'_j
+      store(pairs + at, mixing);
+      store(dcb_t + at, fma(m * pair, dt, load(dcb_t + at)));
+      dot += given;
       const vint later = lane > static_cast<int32_t>(j - i);
-      const vfloat sum = load(sums + i) + select(later, load(pairs + j * kQ + i), zero());
+      const vfloat sum = fma(select(later, given, zero()), dt, load(sums + i));
       store(sums + i, sum);
-      total += select(later, sum, zero());
+      crossing += select(later, sum, zero());
     }
-    store(lanes + (j + 1) * kLanes, total);
-  }
-  sum_lanes(lanes, padded, out);
+    store(dot_lanes + j * kLanes, dot);
+    if (j + 1 < padded) store(r_lanes + (j + 1) * kLanes, crossing);
+  });
+  sum_lanes(dot_lanes, padded, head.dot);
+  sum_lanes(r_lanes, padded, head.r);
 }
 
-// dx, and x . (dx - D dy) / dt'. g: gradient of the state behind the chunk, null for zeros.
+// dx, and what to_state and dot take. g: gradient of the state behind the chunk, null for zeros.
 template <class X>
-void input_gradients(const Mamba2Backward<X>& p, const Mamba2Chunk& chunk, const Mamba2Decays& d, float skip_d,
-                     const float* b, const float* g, const HeadChunk& head, X* dx) {
+[[gnu::noinline]] void input_gradients(const Mamba2Backward<X>& p, const Mamba2Chunk& chunk, const Mamba2Decays& d,
+                                       int64_t h, const float* b, const float* g, const HeadChunk& head) {
   const int64_t n = mamba2_padded(p.task.N), width = mamba2_padded(p.task.P);
-  fill_zeros(head.dot_lanes, chunk.padded * kLanes);
+  const float skip_d = p.task.skip_d[h];
+  X* const dx = p.dx.data + chunk.first * p.dx.step + h * p.dx.head;
   fill_zeros(head.to_state_lanes, chunk.padded * kLanes);
   for_tiles(chunk.padded, width, [&](int64_t j, int64_t column, auto vectors) {
     constexpr int V = decltype(vectors)::value;
-    const auto x = [&](int row, int v) { return load(head.x + (j + row) * width + column + v * kLanes); };
-    const auto add_dot = [&](float* lanes, int row, vfloat value) {
-      store(lanes + (j + row) * kLanes, load(lanes + (j + row) * kLanes) + value);
-    };
     Tile<V> sum = {};
     if (g != nullptr) {
       add_product<V>(sum, n, StepsTogether{b + j * n, n}, g + column, width);
-      for_tile<V>([&](int row, int v) {
-        sum[row][v] *= d.to_end[j + row];
-        add_dot(head.to_state_lanes, row, sum[row][v] * x(row, v));
-      });
+#pragma GCC unroll 8
+      for (int row = 0; row < kTileRows; ++row) {
+        float* const lanes = head.to_state_lanes + (j + row) * kLanes;
+        vfloat given = load(lanes);
+#pragma GCC unroll 2
+        for (int v = 0; v < V; ++v) {
+          sum[row][v] *= d.to_end[j + row];
+          given = fma(sum[row][v], load(head.x + (j + row) * width + column + v * kLanes), given);
+        }
+        store(lanes, given);
+      }
     }
-    add_product<V>(sum, chunk.padded - j, StepsTogether{head.mixing + j * kQ + j, kQ}, head.dy + j * width + column,
+    add_product<V>(sum, chunk.padded - j, StepsTogether{head.pairs + j * kQ + j, kQ}, head.dy + j * width + column,
                    width);
     for_tile<V>([&](int row, int v) {
-      add_dot(head.dot_lanes, row, sum[row][v] * x(row, v));
       const int64_t c = column + v * kLanes;
       const vfloat through_d = skip_d * load(head.dy + (j + row) * width + c);
       if (j + row < chunk.q)
         store_upto(dx + (j + row) * p.dx.step + c, fma(sum[row][v], d.dt[j + row], through_d), p.task.P - c);
     });
   });
-  sum_lanes(head.dot_lanes, chunk.padded, head.dot);
   sum_lanes(head.to_state_lanes, chunk.padded, head.to_state);
-  for (int64_t j = 0; j < chunk.padded; ++j) head.to_state[j] *= d.dt[j];
+  for (int64_t j = 0; j < chunk.padded; j += kLanes) {
+    const vfloat given = load(head.to_state + j);  // but for dt'_j
+    store(head.dot + j, load(head.dot + j) + given);
+    store(head.to_state + j, given * load(d.dt + j));
+  }
 }
 
 // dC^T += S dY^T exp(L), and what y takes from the state S before the chunk.
-void add_dc_through_state(const Mamba2Chunk& chunk, const Mamba2Decays& d, int64_t n, int64_t width, const float* state,
-                          const float* c_t, const HeadChunk& head, float* dc_t) {
+[[gnu::noinline]] void add_dc_through_state(const Mamba2Chunk& chunk, const Mamba2Decays& d, int64_t n, int64_t width,
+                                            const float* state, const float* c_t, const HeadChunk& head, float* dc_t) {
   for_tiles(n, chunk.padded, [&](int64_t row, int64_t i, auto vectors) {
     constexpr int V = decltype(vectors)::value;
     Tile<V> sum = {};
@@ -152,8 +146,8 @@ void add_dc_through_state(const Mamba2Chunk& chunk, const Mamba2Decays& d, int64
 }
 
 // dB^T += G X^T dt' exp(L_q - L)
-void add_db_through_state(const Mamba2Chunk& chunk, const Mamba2Decays& d, int64_t n, int64_t width, const float* g,
-                          const HeadChunk& head, float* db_t) {
+[[gnu::noinline]] void add_db_through_state(const Mamba2Chunk& chunk, const Mamba2Decays& d, int64_t n, int64_t width,
+                                            const float* g, const HeadChunk& head, float* db_t) {
   for_tiles(n, chunk.padded, [&](int64_t row, int64_t j, auto vectors) {
     constexpr int V = decltype(vectors)::value;
     Tile<V> sum = {};
@@ -177,19 +171,21 @@ float dot_product(const float* x, const float* y, int64_t n) {  // n: whole vect
 // r_t: pairs of steps that t separates, the state before the chunk with later steps and with the state behind the chunk
 // (`through`), earlier steps with that state. Then the gradients of dt and of the parameters.
 template <class X>
-void decay_gradients(const Mamba2Backward<X>& p, const Mamba2Chunk& chunk, const Mamba2Decays& d, int64_t h,
+void decay_gradients(const Mamba2Backward<X>& p, const Mamba2Chunk& chunk, const Mamba2Decays& d, int64_t h, float a,
                      float through, const HeadChunk& head) {
   float later = through, earlier = 0;
-  for (int64_t t = chunk.padded - 1; t >= 0; --t) head.r[t] += later += head.from_state[t];
   for (int64_t t = 0; t < chunk.padded; ++t) {
-    head.r[t] += earlier;
-    earlier += head.to_state[t];
+    const int64_t from_end = chunk.padded - 1 - t;
+    head.from_state[from_end] = later += head.from_state[from_end];
+    const float to_state = head.to_state[t];
+    head.to_state[t] = earlier;
+    earlier += to_state;
   }
-  const float a = -__builtin_expf(p.task.a_log[h]);
   vfloat da = zero(), dbias = zero();
   for (int64_t t = 0; t < chunk.q; t += kLanes) {
     const int64_t lanes = lanes_of(chunk.q - t);
-    const vfloat raw = load(d.raw_dt + t), r = load(head.r + t), unlimited = softplus(raw);
+    const vfloat raw = load(d.raw_dt + t), unlimited = softplus(raw);
+    const vfloat r = load(head.r + t) + (load(head.from_state + t) + load(head.to_state + t));
     const vint limited = (unlimited < p.task.dt_min) | (unlimited > p.task.dt_max);
     const vfloat slope = select(limited, zero(), sigmoid(raw));
     const vfloat ddt = (load(head.dot + t) + a * r) * slope;
@@ -210,26 +206,25 @@ void backward_head(const Mamba2Backward<X>& p, const Mamba2Chunk& chunk, int64_t
                    const float* g, float* g_before) {
   const Mamba2Task<X>& t = p.task;
   const int64_t n = mamba2_padded(t.N), width = mamba2_padded(t.P), padded = chunk.padded;
-  load_decays(t, chunk, h, d);
-  load_rows(t.x.data + chunk.first * t.x.step + h * t.x.head, t.x.step, chunk.q, t.P, padded, head.x);
-  load_rows(p.dy.data + chunk.first * p.dy.step + h * p.dy.head, p.dy.step, chunk.q, t.P, padded, head.dy);
+  const float a = -__builtin_expf(t.a_log[h]);
+  load_dt(t, chunk, h, d);
+  compute_decays(chunk, a, d);
   transpose_into(head.x, width, padded, width, head.x_t, kQ, width, padded);
   transpose_into(head.dy, width, padded, width, head.dy_t, kQ, width, padded);
 
-  pair_products(chunk, width, head);
+  upper_product(padded, width, head.x, head.dy_t, head.pairs);  // x_j . dy_i
   for (int64_t j = 0; j < chunk.q; ++j) p.dskip_d[h] += head.pairs[j * kQ + j];
   mixing_gradients(chunk, d, group.cb_t, head, grads.dcb_t);
-  sum_of_crossing_pairs(padded, head.pairs, head.dot_lanes, head.r);
 
-  input_gradients(p, chunk, d, t.skip_d[h], group.b, g, head, p.dx.data + chunk.first * p.dx.step + h * p.dx.head);
+  input_gradients(p, chunk, d, h, group.b, g, head);
   fill_zeros(head.from_state, padded);
   if (state != nullptr) add_dc_through_state(chunk, d, n, width, state, group.c_t, head, grads.dc_t);
   if (g != nullptr) add_db_through_state(chunk, d, n, width, g, head, grads.db_t);
   const bool passes = state != nullptr && g != nullptr && d.whole != 0;
-  decay_gradients(p, chunk, d, h, passes ? d.whole * dot_product(state, g, n * width) : 0, head);
+  decay_gradients(p, chunk, d, h, a, passes ? d.whole * dot_product(state, g, n * width) : 0, head);
   if (g_before == nullptr) return;
-  scale_rows(head.dy, padded, width, d.from_start, nullptr, head.weighted_dy);
-  scale_and_add_product(n, width, padded, d.whole, g, group.c, head.weighted_dy, g_before);
+  scale_rows(head.dy, padded, width, d.from_start);
+  scale_and_add_product(n, width, padded, d.whole, g, group.c, head.dy, g_before);
 }
 
 // dC^T += B^T (dC B^T)^T and dB^T += C^T (dC B^T), and both out to their rows.
@@ -278,7 +273,8 @@ void backward(const Mamba2Backward<X>& p) {
   float* const carried = scratch.take(t.heads * size);  // gradient of the state behind the chunk, of each head
   const Mamba2GroupChunk group(scratch, n);
   const GroupGradients grads(scratch, n);
-  const HeadChunk head(scratch, width);
+  float *const x = scratch.take(t.heads * kQ * width), *const dy = scratch.take(t.heads * kQ * width);  // of all heads
+  HeadChunk head(scratch, width);
   Mamba2Decays decays(scratch);
   zero_padding(p);
   for (int64_t h = 0; h < t.heads; ++h) {
@@ -289,11 +285,15 @@ void backward(const Mamba2Backward<X>& p) {
   for (int64_t k = chunks - 1; k >= 0; --k) {
     const Mamba2Chunk chunk(t.time, k);
     load_group_chunk(t, chunk, group);
+    load_heads(t.x, chunk.first, chunk.q, chunk.padded, t.heads, t.P, x);
+    load_heads(p.dy, chunk.first, chunk.q, chunk.padded, t.heads, t.P, dy);
     fill_zeros(grads.db_t, n * kQ);
     fill_zeros(grads.dc_t, n * kQ);
     fill_zeros(grads.dcb_t, kQ * kQ);
     for (int64_t h = 0; h < t.heads; ++h) {
       float* const g = carried + h * size;
+      head.x = x + h * kQ * width;
+      head.dy = dy + h * kQ * width;
       const bool has_state = k > 0 || t.state != nullptr, has_g = k + 1 < chunks || p.dlast_state != nullptr;
       backward_head(p, chunk, h, group, grads, decays, head,
                     has_state ? t.chunk_states + k * t.chunk_stride + h * size : nullptr, has_g ? g : nullptr,

@@ -40,13 +40,23 @@ static void fill_zeros(T* p, int64_t n) {
   for_each_vector(n, [=](int64_t i, auto lanes) { store(p + i, zero(), lanes); });
 }
 
-// out [padded_rows,padded columns] = rows in f32, zeros around them.
 template <class X>
-static void load_rows(const X* x, int64_t step, int64_t rows, int64_t columns, int64_t padded_rows, float* out) {
+VIGOR_INLINE void load_row(const X* x, int64_t columns, float* out) {  // in f32, and zeros behind it
+  for (int64_t c = 0; c < mamba2_padded(columns); c += kLanes) store(out + c, load_upto(x + c, columns - c));
+}
+
+// out [heads,kQ,padded columns] = rows first .. first + rows - 1 of each head, zeros around them. Step by step, because
+// the heads of a step are neighbours in memory: a processor fetches long rows ahead, but not short ones far apart.
+template <class X>
+static void load_heads(const Mamba2Rows<const X>& x, int64_t first, int64_t rows, int64_t padded_rows, int64_t heads,
+                       int64_t columns, float* out) {
   const int64_t width = mamba2_padded(columns);
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t c = 0; c < width; c += kLanes) store(out + i * width + c, load_upto(x + i * step + c, columns - c));
-  fill_zeros(out + rows * width, (padded_rows - rows) * width);
+  for (int64_t i = 0; i < padded_rows; ++i)
+    for (int64_t h = 0; h < heads; ++h) {
+      float* const row = out + (h * kQ + i) * width;
+      if (i < rows) load_row(x.data + (first + i) * x.step + h * x.head, columns, row);
+      else fill_zeros(row, width);
+    }
 }
 
 // out [columns,rows] = in [rows,columns] transposed, then zeros up to out_columns and in out_rows - columns more rows;
@@ -74,7 +84,8 @@ static inline void store_state(const float* in, int64_t P, int64_t N, float* sta
 
 // ---- products -------------------------------------------------------------------------------------------------------
 
-// A tile of a product: kTileRows x V vectors that stay in registers.
+// A tile of a product: kTileRows x V vectors that stay in registers. The functions around tiles are not inlined: inside
+// a larger function their loops would have to share its registers.
 #if defined(VIGOR_ISA_IS_avx512) || defined(VIGOR_ISA_IS_neon)
 constexpr int64_t kTileRows = 8;  // of 32 registers 16 are sums: enough to hide the latency of an fma
 #else
@@ -144,6 +155,18 @@ VIGOR_INLINE void for_tiles(int64_t rows, int64_t columns, F tile) {
     for (int64_t i = 0; i < rows; i += kTileRows) tile(i, j, Vectors<1>{});
 }
 
+// The same for a square of which only the entries right of the diagonal, and on it, are wanted.
+template <class F>
+VIGOR_INLINE void for_upper_tiles(int64_t size, F tile) {
+  for (int64_t j = 0; j < size; j += 2 * kLanes) {
+    int64_t i = 0;
+    if (j + kLanes < size)
+      for (; i < j + kLanes; i += kTileRows) tile(i, j, Vectors<2>{});
+    const int64_t last = j + kLanes < size ? j + kLanes : j;
+    for (; i < last + kLanes; i += kTileRows) tile(i, last, Vectors<1>{});
+  }
+}
+
 // f(r, v) for every row and vector of a tile.
 template <int V, class F>
 VIGOR_INLINE void for_tile(F f) {
@@ -156,8 +179,9 @@ VIGOR_INLINE void for_tile(F f) {
 
 // after [rows,width] = factor * before + A^T B with A [k,rows] and B [k,width], all padded: how a state, or its
 // gradient, moves over a chunk. `before` is null for zeros and may be `after`.
-static inline void scale_and_add_product(int64_t rows, int64_t width, int64_t k, float factor, const float* before,
-                                         const float* a, const float* b, float* after) {
+[[gnu::noinline]] static inline void scale_and_add_product(int64_t rows, int64_t width, int64_t k, float factor,
+                                                           const float* before, const float* a, const float* b,
+                                                           float* after) {
   for_tiles(rows, width, [&](int64_t i, int64_t column, auto vectors) {
     constexpr int V = decltype(vectors)::value;
     Tile<V> sum = {};
@@ -169,13 +193,21 @@ static inline void scale_and_add_product(int64_t rows, int64_t width, int64_t k,
   });
 }
 
-// out [rows,width] = x [rows,width], row j times factor[j] * other_factor[j] (null: 1).
-static inline void scale_rows(const float* x, int64_t rows, int64_t width, const float* factor,
-                              const float* other_factor, float* out) {
-  for (int64_t j = 0; j < rows; ++j) {
-    const float f = factor[j] * (other_factor != nullptr ? other_factor[j] : 1.0f);
-    for (int64_t c = 0; c < width; c += kLanes) store(out + j * width + c, f * load(x + j * width + c));
-  }
+// out [size,size] = A B with A [size,k] and B [k,kQ], on and right of the diagonal.
+[[gnu::noinline]] static inline void upper_product(int64_t size, int64_t k, const float* a, const float* b,
+                                                   float* out) {
+  for_upper_tiles(size, [&](int64_t i, int64_t column, auto vectors) {
+    constexpr int V = decltype(vectors)::value;
+    Tile<V> sum = {};
+    add_product<V>(sum, k, StepsTogether{a + i * k, k}, b + column, kQ);
+    for_tile<V>([&](int r, int v) { store(out + (i + r) * kQ + column + v * kLanes, sum[r][v]); });
+  });
+}
+
+// x [rows,width]: row j times factor[j].
+static inline void scale_rows(float* x, int64_t rows, int64_t width, const float* factor) {
+  for (int64_t j = 0; j < rows; ++j)
+    for (int64_t c = 0; c < width; c += kLanes) store(x + j * width + c, factor[j] * load(x + j * width + c));
 }
 
 // ---- chunks ---------------------------------------------------------------------------------------------------------
@@ -207,31 +239,11 @@ struct Mamba2Chunk {
   }
 };
 
-// The decays of one head over a chunk; [kQ] each, the padding continued with dt' = 0. L_i is the sum of a dt' over
-// steps 0 .. i, kept as hi + lo: differences of neighbours must be as accurate as if the sum had started there.
-struct Mamba2Decays {
-  float *raw_dt, *dt;          // dt + dt_bias, and dt' of it
-  float *hi, *lo;              // L
-  float *from_start, *to_end;  // exp(L_i), what is left at step i of the state before the chunk; and exp(L_q - L_j)
-  float whole;                 // exp(L_q)
-  float *ratio, *within;       // scratch
-  explicit Mamba2Decays(Mamba2Scratch& s)
-      : raw_dt(s.take(kQ)),
-        dt(s.take(kQ)),
-        hi(s.take(kQ)),
-        lo(s.take(kQ)),
-        from_start(s.take(kQ)),
-        to_end(s.take(kQ)),
-        whole(0),
-        ratio(s.take(kQ)),
-        within(s.take(kQ)) {}
-};
-
 // e^x for x <= 0, but 0 below e^-40, which is lost beside any other number: the product of two such decays is still a
 // normal number, and numbers that are not cost x86 well over a hundred cycles each.
+constexpr float kLeastExponent = -40;
 VIGOR_INLINE vfloat decay(vfloat x) {
-  const float least = -40.0f;
-  return select(x < least, zero(), exp(max(broadcast(least), min(zero(), x))));
+  return select(x < kLeastExponent, zero(), exp(max(broadcast(kLeastExponent), min(zero(), x))));
 }
 
 // dt' of dt + dt_bias.
@@ -239,27 +251,68 @@ VIGOR_INLINE vfloat limited_softplus(vfloat raw, float dt_min, float dt_max) {
   return min(broadcast(dt_max), max(broadcast(dt_min), softplus(raw)));
 }
 
+// The decays of one head over a chunk; [kQ] each, the padding continued with dt' = 0. The exponents L are kept as sums
+// within blocks of kMamba2Pad steps: a sum over the whole chunk would have lost what its neighbours differ by.
+struct Mamba2Decays {
+  static constexpr int64_t kBlocks = kQ / kMamba2Pad;
+  float *raw_dt, *dt;          // dt + dt_bias, and dt' of it
+  float *step, *sum;           // a dt', and its sum from the first step of the block up to this one
+  float total[kBlocks];        // of the block
+  float *shrink, *grow;        // e^sum and e^-sum, for blocks that leave at least e^-40
+  float* to_block_end;         // what is left of step j at the end of its block
+  float *from_start, *to_end;  // exp(L_i), what is left at step i of the state before the chunk; and exp(L_q - L_j)
+  float whole;                 // exp(L_q)
+  float* from_block;           // scratch
+  explicit Mamba2Decays(Mamba2Scratch& s)
+      : raw_dt(s.take(kQ)),
+        dt(s.take(kQ)),
+        step(s.take(kQ)),
+        sum(s.take(kQ)),
+        shrink(s.take(kQ)),
+        grow(s.take(kQ)),
+        to_block_end(s.take(kQ)),
+        from_start(s.take(kQ)),
+        to_end(s.take(kQ)),
+        whole(0),
+        from_block(s.take(kQ)) {}
+};
+
 template <class X>
-static void load_decays(const Mamba2Task<X>& p, const Mamba2Chunk& chunk, int64_t h, Mamba2Decays& d) {
+static void load_dt(const Mamba2Task<X>& p, const Mamba2Chunk& chunk, int64_t h, const Mamba2Decays& d) {
   const X* dt = p.dt.data + chunk.first * p.dt.step + h * p.dt.head;
   for (int64_t j = 0; j < chunk.q; ++j) d.raw_dt[j] = static_cast<float>(dt[j * p.dt.step]) + p.dt_bias[h];
   for (int64_t j = chunk.q; j < chunk.padded; ++j) d.raw_dt[j] = 0;
   for (int64_t j = 0; j < chunk.padded; j += kLanes)
     store(d.dt + j, limited_softplus(load(d.raw_dt + j), p.dt_min, p.dt_max));
   for (int64_t j = chunk.q; j < chunk.padded; ++j) d.dt[j] = 0;
-  const float a = -__builtin_expf(p.a_log[h]);
-  double sum = 0;
-  for (int64_t j = 0; j < chunk.padded; ++j) {
-    sum += static_cast<double>(a * d.dt[j]);
-    d.hi[j] = static_cast<float>(sum);
-    d.lo[j] = static_cast<float>(sum - static_cast<double>(d.hi[j]));
-  }
-  const float last_hi = d.hi[chunk.padded - 1], last_lo = d.lo[chunk.padded - 1];
-  for (int64_t j = 0; j < chunk.padded; j += kLanes) {
-    const vfloat hi = load(d.hi + j), lo = load(d.lo + j);
-    store(d.from_start + j, decay(hi + lo));
-    store(d.to_end + j, decay((last_hi - hi) + (last_lo - lo)));
-  }
+}
+
+// From dt', with a = -exp(a_log).
+static inline void compute_decays(const Mamba2Chunk& chunk, float a, Mamba2Decays& d) {
+  constexpr int64_t kBlocks = Mamba2Decays::kBlocks;
+  const int64_t blocks = chunk.padded / kMamba2Pad;
+  float behind[kBlocks] = {}, later[kQ];  // later: the sum from the next step to the end of the block
+  for (int64_t j = 0; j < chunk.padded; j += kLanes) store(d.step + j, a * load(d.dt + j));
+  for (int64_t k = 0; k < kBlocks; ++k) d.total[k] = 0;
+  for (int64_t j = 0; j < kMamba2Pad; ++j)  // all blocks side by side: their sums do not wait for each other
+    for (int64_t k = 0; k < blocks; ++k) {
+      const int64_t forward = k * kMamba2Pad + j, backward = k * kMamba2Pad + kMamba2Pad - 1 - j;
+      d.sum[forward] = d.total[k] += d.step[forward];
+      later[backward] = behind[k];
+      behind[k] += d.step[backward];
+    }
+  float before = 0, after = 0;  // sums over the blocks before and behind block k
+  for (int64_t k = 0; k < blocks; before += d.total[k++])
+    for (int64_t j = k * kMamba2Pad; j < (k + 1) * kMamba2Pad; j += kLanes) {
+      const vfloat sum = load(d.sum + j);
+      store(d.shrink + j, decay(sum));
+      store(d.grow + j, exp(-max(broadcast(kLeastExponent), sum)));
+      store(d.to_block_end + j, decay(load(later + j)));
+      store(d.from_start + j, decay(before + sum));
+    }
+  for (int64_t k = blocks - 1; k >= 0; after += d.total[k--])
+    for (int64_t j = k * kMamba2Pad; j < (k + 1) * kMamba2Pad; j += kLanes)
+      store(d.to_end + j, decay(after + load(later + j)));
   d.whole = chunk.has_resets ? 0 : d.from_start[chunk.padded - 1];
   if (!chunk.has_resets) return;
   for (int64_t j = chunk.first_reset; j < chunk.padded; ++j) d.from_start[j] = 0;
@@ -272,29 +325,50 @@ VIGOR_INLINE vint lane_numbers() {
   return n;
 }
 
-// f(j, i, m) for every row j and each vector of i from j on: m holds M_ij = exp(L_i - L_j), 0 for i < j and beyond a
-// reset. Exponentials are taken in squares of kMamba2Pad steps on the diagonal; right of them M_ij is the product of
-// the decay from j to the end of its square, and from there to i.
-template <class F>
-VIGOR_INLINE void for_each_decay(const Mamba2Chunk& chunk, const Mamba2Decays& d, F f) {
+// square [kMamba2Pad,kMamba2Pad]: entry (j, i) is e to the sum of steps j + 1 .. i, for i >= j. From the last row up,
+// so that each sum is the one below it and one step more.
+static inline void decay_square(const float* step, float* square) {
   const vint lane = lane_numbers();
-  for (int64_t begin = 0; begin < chunk.padded; begin += kMamba2Pad) {
+  for (int64_t i = 0; i < kMamba2Pad; i += kLanes) {
+    vfloat exponent = zero();
+    for (int64_t j = kMamba2Pad - 1; j >= 0; --j) {
+      store(square + j * kMamba2Pad + i, decay(exponent));
+      exponent = select(lane >= static_cast<int32_t>(j - i), exponent + step[j], zero());
+    }
+  }
+}
+
+// row(j, decay_at) for every step j: decay_at(i), for each vector of steps i from the one with j on, is
+// M_ij = exp(L_i - L_j), and 0 for i < j and beyond a reset. M_ij is a product of two factors; only in squares on the
+// diagonal where decays are so fast that one of them would leave the range of a float, each has an exponential of its
+// own.
+template <class Row>
+VIGOR_INLINE void for_each_decay_row(const Mamba2Chunk& chunk, const Mamba2Decays& d, Row row) {
+  const vint lane = lane_numbers();
+  const int64_t padded = chunk.padded;
+  const bool has_resets = chunk.has_resets;
+  const float* const shrink = d.shrink;
+  float* const from_block = d.from_block;
+  for (int64_t begin = 0; begin < padded; begin += kMamba2Pad) {
     const int64_t end = begin + kMamba2Pad;
-    const float end_hi = d.hi[end - 1], end_lo = d.lo[end - 1];
-    for (int64_t i = begin; i < end; i += kLanes)
-      store(d.within + i, decay((end_hi - load(d.hi + i)) + (end_lo - load(d.lo + i))));
-    for (int64_t i = end; i < chunk.padded; i += kLanes)
-      store(d.ratio + i, decay((load(d.hi + i) - end_hi) + (load(d.lo + i) - end_lo)));
+    const bool in_range = d.total[begin / kMamba2Pad] >= kLeastExponent;
+    float between = 0, square[kMamba2Pad * kMamba2Pad];
+    for (int64_t first = end; first < padded; between += d.total[first / kMamba2Pad], first += kMamba2Pad)
+      for (int64_t i = first; i < first + kMamba2Pad; i += kLanes)
+        store(from_block + i, decay(between + load(d.sum + i)));
+    if (!in_range) decay_square(d.step + begin, square);
     for (int64_t j = begin; j < end; ++j) {
-      const auto cut = [&](int64_t i, vfloat m) {
-        return chunk.has_resets ? select(lane + static_cast<int32_t>(i) < chunk.end[j], m, zero()) : m;
-      };
-      const float hi = d.hi[j], lo = d.lo[j], within = d.within[j];
-      for (int64_t i = j / kLanes * kLanes; i < end; i += kLanes) {
-        const vfloat m = decay((load(d.hi + i) - hi) + (load(d.lo + i) - lo));
-        f(j, i, cut(i, select(lane >= static_cast<int32_t>(j - i), m, zero())));
-      }
-      for (int64_t i = end; i < chunk.padded; i += kLanes) f(j, i, cut(i, within * load(d.ratio + i)));
+      const float grow = d.grow[j], to_block_end = d.to_block_end[j];
+      row(j, [&](int64_t i) {
+        vfloat m;
+        if (i >= end) {
+          m = to_block_end * load(from_block + i);
+        } else {
+          m = in_range ? grow * load(shrink + i) : load(square + (j - begin) * kMamba2Pad + i - begin);
+          m = select(lane >= static_cast<int32_t>(j - i), m, zero());
+        }
+        return has_resets ? select(lane + static_cast<int32_t>(i) < chunk.end[j], m, zero()) : m;
+      });
     }
   }
 }
@@ -311,16 +385,10 @@ struct Mamba2GroupChunk {
 template <class X>
 static void load_group_chunk(const Mamba2Task<X>& p, const Mamba2Chunk& chunk, const Mamba2GroupChunk& g) {
   const int64_t n = mamba2_padded(p.N);
-  load_rows(p.ssm_b.data + chunk.first * p.ssm_b.step, p.ssm_b.step, chunk.q, p.N, chunk.padded, g.b);
-  load_rows(p.ssm_c.data + chunk.first * p.ssm_c.step, p.ssm_c.step, chunk.q, p.N, chunk.padded, g.c);
+  load_heads(p.ssm_b, chunk.first, chunk.q, chunk.padded, 1, p.N, g.b);
+  load_heads(p.ssm_c, chunk.first, chunk.q, chunk.padded, 1, p.N, g.c);
   transpose_into(g.c, n, chunk.padded, n, g.c_t, kQ, n, chunk.padded);
-  for_tiles(chunk.padded, chunk.padded, [&](int64_t j, int64_t i, auto vectors) {
-    constexpr int V = decltype(vectors)::value;
-    if (i + V * kLanes <= j) return;
-    Tile<V> sum = {};
-    add_product<V>(sum, n, StepsTogether{g.b + j * n, n}, g.c_t + i, kQ);
-    for_tile<V>([&](int r, int v) { store(g.cb_t + (j + r) * kQ + i + v * kLanes, sum[r][v]); });
-  });
+  upper_product(chunk.padded, n, g.b, g.c_t, g.cb_t);
 }
 
 }  // namespace vigor::VIGOR_ISA

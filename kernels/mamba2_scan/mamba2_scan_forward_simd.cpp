@@ -4,27 +4,31 @@
 namespace vigor::VIGOR_ISA {
 namespace {
 
-// Scratch of one head in one chunk.
+// One head in one chunk.
 struct HeadChunk {
-  float *x, *weighted_x;  // [Q,P']; exp(L_q - L_j) dt'_j x_j
-  float* mixing;          // [Q,Q]: entry (j, i) is what y_i takes of x_j within the chunk
-  HeadChunk(Mamba2Scratch& s, int64_t padded_p)
-      : x(s.take(kQ * padded_p)), weighted_x(s.take(kQ * padded_p)), mixing(s.take(kQ * kQ)) {}
+  float* x;       // [Q,P'], set for each head
+  float* mixing;  // [Q,Q]: entry (j, i) is what y_i takes of x_j within the chunk
+  float* weight;  // [Q]: exp(L_q - L_j) dt'_j, what the next state takes of x_j
+  explicit HeadChunk(Mamba2Scratch& s) : x(nullptr), mixing(s.take(kQ * kQ)), weight(s.take(kQ)) {}
 };
 
 // mixing = M * (C B^T) * dt', with D on its diagonal.
 void mixing_matrix(const Mamba2Chunk& chunk, const Mamba2Decays& d, const float* cb_t, float skip_d, float* mixing) {
-  for_each_decay(chunk, d, [&](int64_t j, int64_t i, vfloat m) {
-    store(mixing + j * kQ + i, m * load(cb_t + j * kQ + i) * d.dt[j]);
+  const int64_t padded = chunk.padded;
+  for_each_decay_row(chunk, d, [&](int64_t j, auto decay_at) {
+    const float dt = d.dt[j];
+    for (int64_t i = j / kLanes * kLanes; i < padded; i += kLanes)
+      store(mixing + j * kQ + i, decay_at(i) * load(cb_t + j * kQ + i) * dt);
   });
-  for (int64_t j = 0; j < chunk.padded; ++j) mixing[j * kQ + j] += skip_d;
+  for (int64_t j = 0; j < padded; ++j) mixing[j * kQ + j] += skip_d;
 }
 
 // y = exp(L) C S^T + mixing X; `state` is null for zeros.
 template <class X>
-void outputs(const Mamba2Forward<X>& p, const Mamba2Chunk& chunk, const Mamba2Decays& d, const float* ssm_c,
-             const float* state, const HeadChunk& head, X* y) {
+[[gnu::noinline]] void outputs(const Mamba2Forward<X>& p, const Mamba2Chunk& chunk, int64_t h, const Mamba2Decays& d,
+                               const float* ssm_c, const float* state, const HeadChunk& head) {
   const int64_t n = mamba2_padded(p.task.N), width = mamba2_padded(p.task.P);
+  X* const y = p.y.data + chunk.first * p.y.step + h * p.y.head;
   for_tiles(chunk.padded, width, [&](int64_t i, int64_t column, auto vectors) {
     constexpr int V = decltype(vectors)::value;
     Tile<V> sum = {};
@@ -45,12 +49,13 @@ void forward_head(const Mamba2Forward<X>& p, const Mamba2Chunk& chunk, int64_t h
                   Mamba2Decays& d, const HeadChunk& head, const float* before, float* after) {
   const Mamba2Task<X>& t = p.task;
   const int64_t n = mamba2_padded(t.N), width = mamba2_padded(t.P);
-  load_decays(t, chunk, h, d);
-  load_rows(t.x.data + chunk.first * t.x.step + h * t.x.head, t.x.step, chunk.q, t.P, chunk.padded, head.x);
+  load_dt(t, chunk, h, d);
+  compute_decays(chunk, -__builtin_expf(t.a_log[h]), d);
   mixing_matrix(chunk, d, group.cb_t, t.skip_d[h], head.mixing);
-  outputs(p, chunk, d, group.c, before, head, p.y.data + chunk.first * p.y.step + h * p.y.head);
-  scale_rows(head.x, chunk.padded, width, d.to_end, d.dt, head.weighted_x);
-  scale_and_add_product(n, width, chunk.padded, d.whole, before, group.b, head.weighted_x, after);
+  outputs(p, chunk, h, d, group.c, before, head);
+  for (int64_t j = 0; j < chunk.padded; j += kLanes) store(head.weight + j, load(d.to_end + j) * load(d.dt + j));
+  scale_rows(head.x, chunk.padded, width, head.weight);
+  scale_and_add_product(n, width, chunk.padded, d.whole, before, group.b, head.x, after);
 }
 
 template <class X>
@@ -67,7 +72,8 @@ void forward(const Mamba2Forward<X>& p) {
   Mamba2Scratch scratch{t.scratch};
   float* const carried = scratch.take(t.heads * size);  // S of each head, where chunk_states does not hold it
   const Mamba2GroupChunk group(scratch, n);
-  const HeadChunk head(scratch, width);
+  float* const x = scratch.take(t.heads * kQ * width);  // of all heads
+  HeadChunk head(scratch);
   Mamba2Decays decays(scratch);
   const auto state_before = [&](int64_t k, int64_t h) {
     const bool kept = t.chunk_states != nullptr && k < chunks;
@@ -78,9 +84,12 @@ void forward(const Mamba2Forward<X>& p) {
   for (int64_t k = 0; k < chunks; ++k) {
     const Mamba2Chunk chunk(t.time, k);
     load_group_chunk(t, chunk, group);
-    for (int64_t h = 0; h < t.heads; ++h)
+    load_heads(t.x, chunk.first, chunk.q, chunk.padded, t.heads, t.P, x);
+    for (int64_t h = 0; h < t.heads; ++h) {
+      head.x = x + h * kQ * width;
       forward_head(p, chunk, h, group, decays, head, k > 0 || t.state != nullptr ? state_before(k, h) : nullptr,
                    state_before(k + 1, h));
+    }
   }
   zero_outputs(p);
   for (int64_t h = 0; h < t.heads; ++h) {

@@ -57,4 +57,19 @@ int64_t mamba2_scan_backward_naive_scratch(const Mamba2ScanInputs& in);
 void mamba2_scan_backward_naive(const Mamba2ScanInputs& in, const Mamba2ScanGradients& grads, const TensorView& sums,
                                 double* scratch);
 
+// ---- CUDA: chunks of 64 steps, K = ceil(T/64) of them a sequence. scratch f32; chunk_states [B,K,H,P,N] f32 ----
+
+inline constexpr int64_t kMamba2CudaChunk = 64;
+inline int64_t mamba2_scan_chunks_cuda(const Mamba2ScanInputs& in) {
+  return (in.x.sizes[1] + kMamba2CudaChunk - 1) / kMamba2CudaChunk;
+}
+
+// Elements of scratch.
+int64_t mamba2_scan_forward_scratch_cuda(const Mamba2ScanInputs& in);
+int64_t mamba2_scan_backward_scratch_cuda(const Mamba2ScanInputs& in);
+
+// Without chunk_states: T = 1, in a single launch that needs no scratch.
+void mamba2_scan_forward_cuda(const Mamba2ScanInputs& in, const Mamba2ScanOutputs& out, const TensorView& scratch);
+void mamba2_scan_backward_cuda(const Mamba2ScanInputs& in, const Mamba2ScanGradients& grads, const TensorView& scratch);
+
 }  // namespace vigor
