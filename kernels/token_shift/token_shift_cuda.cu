@@ -1,6 +1,8 @@
 // Token shift: a thread owns N neighbouring channels (16 bytes, or one where packs do not fit) and a block of 16 steps
 // of one sequence. It walks the steps with the token before (backward: and the gradient after) in registers, so that
 // every element is loaded once, and those at the borders of blocks twice.
+#include <algorithm>
+
 #include "kernels/block_sums_cuda.cuh"
 #include "kernels/cuda_rows.cuh"
 #include "kernels/sequence_cuda.cuh"
@@ -16,7 +18,8 @@ template <class T>
 struct Inputs {
   DeviceSequences time;
   DeviceRows<const T> x;
-  int64_t C, blocks, steps;  // blocks of `steps` steps in a sequence
+  int64_t C;
+  unsigned blocks, steps;  // blocks of `steps` steps in a sequence
   const float* mix;
   const float* state;  // [B,C] or null
 
@@ -24,8 +27,8 @@ struct Inputs {
       : time(in.x, in.lengths, in.resets),
         x(in.x),
         C(in.x.sizes[2]),
-        blocks(token_shift_blocks(in.x.sizes[1], kCuda)),
-        steps(token_shift_steps(kCuda)),
+        blocks(static_cast<unsigned>(token_shift_blocks(in.x.sizes[1], kCuda))),
+        steps(static_cast<unsigned>(token_shift_steps(kCuda))),
         mix(in.mix.as<const float>()),
         state(in.state.as<const float>()) {}
 };
@@ -46,27 +49,27 @@ __device__ void store(T* to, const float (&from)[N]) {
 // N floats, in packs of at most 16 bytes.
 template <int N>
 __device__ void store_floats(float* to, const float (&from)[N]) {
+  constexpr int M = N < kPackElements<float> ? N : kPackElements<float>;
 #pragma unroll
-  for (int i = 0; i < N; i += 4) {
-    Pack < float, N<4 ? N : 4> pack;
+  for (int i = 0; i < N; i += M) {
+    Pack<float, M> pack;
 #pragma unroll
-    for (int j = 0; j < (N < 4 ? N : 4); ++j) pack.value[j] = from[i + j];
-    store_pack<(N < 4 ? N : 4)>(to + i, pack);
+    for (int j = 0; j < M; ++j) pack.value[j] = from[i + j];
+    store_pack<M>(to + i, pack);
   }
 }
 
-// What one thread owns: channels c .. c+N-1 of steps begin .. end-1 of sequence b.
+// What one thread owns: channels c .. c+N-1 of steps begin .. end-1 of sequence b. The grid is blocks of steps by
+// groups of columns.
 struct Owned {
   int64_t b, block, begin, end, c, length;
+  bool exists;
 };
-// f(owned) for everything that falls to this thread.
-template <int N, class T, class F>
-__device__ void for_each_owned(const Inputs<T>& in, F&& f) {
-  const int64_t columns = in.C / N, all = in.time.batch * in.blocks * columns;
-  for (int64_t i = global_thread(); i < all; i += global_threads()) {
-    const int64_t row = i / columns, b = row / in.blocks, begin = row % in.blocks * in.steps;
-    f(Owned{b, row, begin, min(in.time.steps, begin + in.steps), i % columns * N, in.time.length(b)});
-  }
+template <int N, class T>
+__device__ Owned owned(const Inputs<T>& in) {
+  const int64_t b = blockIdx.x / in.blocks, begin = int64_t{blockIdx.x % in.blocks} * in.steps;
+  const int64_t c = (int64_t{blockIdx.y} * blockDim.x + threadIdx.x) * N;
+  return {b, blockIdx.x, begin, min(in.time.steps, begin + in.steps), c, in.time.length(b), c < in.C};
 }
 
 // x_{t-1} as step t sees it, where the thread does not hold it.
@@ -85,28 +88,28 @@ __device__ void clear(float (&values)[N]) {
 
 template <int N, class T>
 __global__ void __launch_bounds__(kThreads) token_shift_forward_kernel(Inputs<T> in, T* y, float* last_state) {
-  for_each_owned<N>(in, [&](const Owned& at) {
-    float mix[N], before[N], x[N], out[N];
-    load_floats(mix, in.mix + at.c);
-    if (at.begin < at.length) load_before<N>(before, in, at.b, at.begin, at.c);
-    for (int64_t t = at.begin; t < at.end; ++t) {
-      clear(out);
-      if (t < at.length) {
-        load<N>(x, in.x.row(at.b, t) + at.c);
-        if (in.time.is_reset(at.b, t)) clear(before);
+  const Owned at = owned<N>(in);
+  if (!at.exists) return;
+  float mix[N], before[N], x[N], out[N];
+  load_floats(mix, in.mix + at.c);
+  if (at.begin < at.length) load_before<N>(before, in, at.b, at.begin, at.c);
+  for (int64_t t = at.begin; t < at.end; ++t) {
+    clear(out);
+    if (t < at.length) {
+      load<N>(x, in.x.row(at.b, t) + at.c);
+      if (in.time.is_reset(at.b, t)) clear(before);
 #pragma unroll
-        for (int j = 0; j < N; ++j) {
-          out[j] = mix[j] * x[j] + (1 - mix[j]) * before[j];
-          before[j] = x[j];
-        }
-        if (t == at.length - 1) store_floats(last_state + at.b * in.C + at.c, x);
+      for (int j = 0; j < N; ++j) {
+        out[j] = mix[j] * x[j] + (1 - mix[j]) * before[j];
+        before[j] = x[j];
       }
-      store<N>(y + (at.b * in.time.steps + t) * in.C + at.c, out);
+      if (t == at.length - 1) store_floats(last_state + at.b * in.C + at.c, x);
     }
-    if (at.length > 0 || at.begin > 0) return;
-    load_before<N>(before, in, at.b, 0, at.c);  // the state goes on as it is
-    store_floats(last_state + at.b * in.C + at.c, before);
-  });
+    store<N>(y + (at.b * in.time.steps + t) * in.C + at.c, out);
+  }
+  if (at.length > 0 || at.begin > 0) return;
+  load_before<N>(before, in, at.b, 0, at.c);  // the state goes on as it is
+  store_floats(last_state + at.b * in.C + at.c, before);
 }
 
 template <class T>
@@ -159,42 +162,46 @@ __device__ void backward_block(const Inputs<T>& in, const Gradients<T>& p, const
 
 template <int N, class T>
 __global__ void __launch_bounds__(kThreads) token_shift_backward_kernel(Inputs<T> in, Gradients<T> p) {
-  for_each_owned<N>(in, [&](const Owned& at) {
-    backward_block<N>(in, p, at);
-    if (p.dstate == nullptr || at.begin > 0) return;
-    float dstate[N], mix[N];
-    clear(dstate);
-    if (at.length == 0) {
-      if (p.dlast_state != nullptr) load_floats(dstate, p.dlast_state + at.b * in.C + at.c);
-    } else if (!in.time.is_reset(at.b, 0)) {
-      load_floats(mix, in.mix + at.c);
-      load<N>(dstate, p.dy + at.b * in.time.steps * in.C + at.c);
+  const Owned at = owned<N>(in);
+  if (!at.exists) return;
+  backward_block<N>(in, p, at);
+  if (p.dstate == nullptr || at.begin > 0) return;
+  float dstate[N], mix[N];
+  clear(dstate);
+  if (at.length == 0) {
+    if (p.dlast_state != nullptr) load_floats(dstate, p.dlast_state + at.b * in.C + at.c);
+  } else if (!in.time.is_reset(at.b, 0)) {
+    load_floats(mix, in.mix + at.c);
+    load<N>(dstate, p.dy + at.b * in.time.steps * in.C + at.c);
 #pragma unroll
-      for (int j = 0; j < N; ++j) dstate[j] *= 1 - mix[j];
-    }
-    store_floats(p.dstate + at.b * in.C + at.c, dstate);
-  });
+    for (int j = 0; j < N; ++j) dstate[j] *= 1 - mix[j];
+  }
+  store_floats(p.dstate + at.b * in.C + at.c, dstate);
 }
 
 // Whether the [B,C] and [C] tensors of floats may be read in packs too; an undefined one may.
 bool floats_fit(const TensorView& x, int64_t C) { return !x.defined() || packs_fit<float>(x.data, C); }
 
+// launch.template operator()<N>(grid, threads)
 template <class T, class Launch>
 void choose_packs(const TokenShiftInputs& in, bool others_fit, Launch&& launch) {
-  const int64_t C = in.x.sizes[2], rows = in.x.sizes[0] * token_shift_blocks(in.x.sizes[1], kCuda);
+  const int64_t C = in.x.sizes[2], blocks = in.x.sizes[0] * token_shift_blocks(in.x.sizes[1], kCuda);
   constexpr int N = kPackElements<T>;
   const bool packs = others_fit && row_packs_fit<T>(in.x) && floats_fit(in.mix, C) && floats_fit(in.state, C);
-  if (packs) launch.template operator()<N>(grid_size(rows * (C / N), kThreads));
-  else launch.template operator()<1>(grid_size(rows * C, kThreads));
+  const int64_t columns = packs ? C / N : C;
+  const auto threads = static_cast<unsigned>(std::min<int64_t>(kThreads, ceil_div(columns, kWarpSize) * kWarpSize));
+  const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(ceil_div(columns, threads)));
+  if (packs) launch.template operator()<N>(grid, threads);
+  else launch.template operator()<1>(grid, threads);
 }
 
 }  // namespace
 
 void token_shift_forward_cuda(const TokenShiftInputs& in, const TensorView& y, const TensorView& last_state) {
   visit_cuda_float(in.x.dtype, "token_shift", [&]<class T>() {
-    choose_packs<T>(in, true, [&]<int N>(unsigned blocks) {
+    choose_packs<T>(in, true, [&]<int N>(dim3 grid, unsigned threads) {
       token_shift_forward_kernel<N, T>
-          <<<blocks, kThreads, 0, cuda_stream()>>>(Inputs<T>(in), y.as<T>(), last_state.as<float>());
+          <<<grid, threads, 0, cuda_stream()>>>(Inputs<T>(in), y.as<T>(), last_state.as<float>());
     });
   });
   VIGOR_CUDA_CHECK_LAUNCH("token_shift");
@@ -206,8 +213,8 @@ void token_shift_backward_cuda(const TokenShiftInputs& in, const TokenShiftGradi
                          grads.dstate.as<float>(), grads.sums.as<float>()};
     const int64_t C = in.x.sizes[2];
     choose_packs<T>(in, packs_fit<T>(grads.dy.data, C) && floats_fit(grads.dlast_state, C),
-                    [&]<int N>(unsigned blocks) {
-                      token_shift_backward_kernel<N, T><<<blocks, kThreads, 0, cuda_stream()>>>(Inputs<T>(in), p);
+                    [&]<int N>(dim3 grid, unsigned threads) {
+                      token_shift_backward_kernel<N, T><<<grid, threads, 0, cuda_stream()>>>(Inputs<T>(in), p);
                     });
   });
   VIGOR_CUDA_CHECK_LAUNCH("token_shift_backward");
