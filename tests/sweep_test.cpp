@@ -18,7 +18,7 @@ using testing::expect_error;
 
 const char* const kModel =
     R"({"model_type": "vigor_hybrid", "d_model": 8, "blocks": "A H", "channel_base": 4, "head_dim": 4,)"
-    R"( "hybrid_d_state": 2})";
+    R"( "hybrid_d_state": 2, "mup_base_width": 4})";  // muP: two groups of parameters
 const char* const kTrain = R"({"batch_size": 2, "seq_len": 8, "warmup": 1, "vocab_size": 60, "eval_every": 2,)"
                            R"( "eval_batches": 2, "lr": 0.01})";
 

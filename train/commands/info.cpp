@@ -101,6 +101,7 @@ void print_model(const InfoCall& call, const LanguageModel& model) {
                    {"training_flops_per_token", rounded(training_flops)}};
     for (const LayerSummary& layer : layers) object["layers"].push_back(to_json(layer));
     for (const LayerSummary& part : others) object["others"].push_back(to_json(part));
+    if (!config.notes().empty()) object["notes"] = config.notes();
     object["memory"] = {{"batch_size", call.batch_size},      {"seq_len", T},
                         {"weights", rounded(memory.weights)}, {"gradients", rounded(memory.gradients)},
                         {"moments", rounded(memory.moments)}, {"activations", rounded(memory.activations)},

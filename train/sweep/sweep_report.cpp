@@ -189,10 +189,15 @@ std::string sweep_table(const SweepPlan& plan, const SweepResults& results) {
   std::string text = fmt::format(
       "| model | parameters | in blocks | tokens | seconds | held-out loss | difference to the first |\n"
       "|---|---:|---:|---:|---:|---:|---:|\n");
-  for (const Row& r : rows)
+  for (const Row& r : rows) {
+    if (r.loss.count == 0) {
+      text += fmt::format("| {} | {} | | | | {} | |\n", r.entry->name, Progress::count(r.parameters), loss_text(r));
+      continue;
+    }
     text += fmt::format("| {} | {} | {} | {} | {:.1f} | {} | {} |\n", r.entry->name, Progress::count(r.parameters),
                         Progress::count(r.block_parameters), Progress::count(r.tokens), r.seconds.mean, loss_text(r),
                         difference_text(r, &r == &rows[0]));
+  }
   return text;
 }
 
