@@ -58,6 +58,17 @@ TEST(SelectiveScanCuda, BytesMovedAreThoseOfTheCard) {
                      });
 }
 
+// Neighbouring threads of a warp use different banks of the shared memory, in every phase.
+TEST(SelectiveScanCuda, NoBankConflicts) {
+  for (const int64_t N : {16, 64})
+    for (const char* kernel : {"selective_scan_forward_kernel", "selective_scan_backward_kernel"}) {
+      const SequenceCase c = make_case(1, 32, 64, N);
+      const auto counted = count_kernels(kernel, [&] { results_and_gradients(kSelectiveScan, c, Dtype::f32, kCuda); });
+      if (!counted) continue;
+      EXPECT_EQ(counted->bank_conflicts, 0u) << kernel << ", N = " << N;
+    }
+}
+
 TEST(SelectiveScanCuda, Errors) {
   expect_error([&] { kSelectiveScan.run(inputs_on_cuda(make_case(1, 2, 2, 65)), {}, {}); },
                {"selective_scan: on CUDA N may be at most 64; got 65", "[1,2,2]"});

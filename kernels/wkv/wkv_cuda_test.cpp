@@ -34,6 +34,14 @@ TEST(WkvCuda, GradientsAddUp) { expect_gradients_add_up(kWkv, make_case(2, 20, 9
 TEST(WkvCuda, WarpsMayRunInAnyOrder) { expect_same_in_any_warp_order(kWkv, ragged(make_case(4, 20, 40))); }
 TEST(WkvCuda, LengthsOutsideAreTakenAsTheNearest) { expect_lengths_clamped(kWkv, make_case(2, 5, 4)); }
 
+TEST(WkvCuda, NoBankConflicts) {
+  const SequenceCase c = make_case(1, 40, 64);
+  const auto both = [&] { results_and_gradients(kWkv, c, Dtype::f32, kCuda); };
+  if (const auto counted = count_kernels("wkv_backward_kernel", both)) {
+    EXPECT_EQ(counted->bank_conflicts, 0u);
+  }
+}
+
 TEST(WkvCuda, BytesMovedAreThoseOfTheCard) {
   constexpr double B = 2, T = 64, C = 64, K = 2, pass = 2 * B * T * C;
   const SequenceCase c = make_case(2, 64, 64);
