@@ -176,8 +176,10 @@ void choose_tokenizer(RunSetup& setup, const std::vector<DataSource>& sources, c
 std::unique_ptr<ModelConfig> with_token_ids(const ModelConfig& shape, const Tokenizer& tokenizer) {
   ConfigFields fields(shape.to_json(), "config.json");
   const std::optional<int32_t> end = tokenizer.end_id();
-  for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"})
-    if (end && fields.has(key)) fields.set(key, int64_t{*end});
+  for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"}) {
+    const bool open = std::string_view(key) == "eos_token_id" && fields.is_null(key);  // a preset has none yet
+    if (end && (fields.has(key) || open)) fields.set(key, int64_t{*end});
+  }
   if (fields.has("tokenizer_type")) fields.set("tokenizer_type", tokenizer.name());
   return parse_config(fields.to_json(), "config.json");
 }

@@ -22,6 +22,10 @@ O200K = "|".join([
     r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
     r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n/]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"])
 
+# Vigor's own, see models/tokenizer/word_pattern.h.
+FALCON_H1 = (r" ?\\[A-Za-z]+|(?i:'s|'t|'re|'ve|'m|'ll|'d)| ?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]|\s*[\r\n]+|\s+(?!\S)"
+             r"|\s+")
+
 pre = pre_tokenizers
 raw_bytes = pre.ByteLevel(add_prefix_space=False, use_regex=False)
 forms = {
@@ -94,4 +98,15 @@ for name, (normalizer, splitter) in forms.items():
     tokenizer = Tokenizer.from_str(text)
     ids = [tokenizer.encode(each, add_special_tokens=False).ids for each in texts]
     (folder / "ids.json").write_text(json.dumps(ids, separators=(",", ":")).replace("],[", "],\n[") + "\n")
+# Training: the merges that the package finds in the texts above (without those that hold special tokens).
+corpus = [text for text in texts if not any(mark in text for mark in marks)]
+trained = {}
+for name, regex in {"gpt2": GPT2, "llama3": LLAMA3, "qwen2": QWEN2, "falcon_h1": FALCON_H1}.items():
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre.Sequence([pre.Split(Regex(regex), "isolated"), raw_bytes])
+    tokenizer.train_from_iterator(corpus, trainers.BpeTrainer(vocab_size=700, min_frequency=2, special_tokens=marks,
+                                  show_progress=False, initial_alphabet=pre.ByteLevel.alphabet()))
+    trained[name] = {"regex": regex, "merges": [" ".join(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]],
+                     "vocab": tokenizer.get_vocab()}
+(out / "trained.json").write_text(json.dumps(trained, separators=(",", ":")) + "\n")
 (out / "texts.json").write_text(json.dumps(texts, indent=0) + "\n")
