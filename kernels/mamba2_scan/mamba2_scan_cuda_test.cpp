@@ -39,7 +39,8 @@ TEST(Mamba2ScanCuda, EqualsF64) {
 
 // y and the gradients of activations are rounded to 8 bits.
 TEST(Mamba2ScanCuda, Bf16ActivationsBesideF32States) {
-  for (const Case& c : {ragged_case({4, 66, 2, 6, 1, 4}), make_case({1, 20, 4, 33, 2, 16})})
+  for (const Case& c :
+       {ragged_case({4, 66, 2, 6, 1, 4}), make_case({1, 20, 4, 33, 2, 16}), make_case({1, 65, 2, 66, 2, 70})})
     expect_equals_f64(c, Dtype::bf16, 0.005);
 }
 
@@ -94,6 +95,22 @@ TEST(Mamba2ScanCuda, StepReadsAndWritesTheStateOnce) {
   EXPECT_EQ(counted->launches, 1u);
   EXPECT_LE(static_cast<double>(counted->global_bytes_read), state + others * 32);
   EXPECT_EQ(static_cast<double>(counted->global_bytes_written), state + 4 * rows);
+}
+
+// The bytes of the card.
+TEST(Mamba2ScanCuda, StatesMoveAsOftenAsTheCardSays) {
+  constexpr double B = 2, T = 192, H = 2, P = 8, N = 16, K = 3, states = 4 * B * K * H * P * N, state = states / K;
+  const Case c = on_cuda(make_case({2, 192, 2, 8, 1, 16}));
+  const auto forward = [&] { run(c); };
+  if (const auto counted = testing::count_kernels("carries_kernel", forward)) {
+    EXPECT_EQ(static_cast<double>(counted->global_bytes_read), states + state + states / 32);  // a decay a warp
+    EXPECT_EQ(static_cast<double>(counted->global_bytes_written), states + state);
+  }
+  if (const auto counted = testing::count_kernels("chunk_sums_kernel", forward)) {
+    EXPECT_EQ(static_cast<double>(counted->global_bytes_written), states);
+    EXPECT_NEAR(static_cast<double>(counted->global_bytes_read), 4 * B * T * H * (P + N + 2), 64);
+    EXPECT_EQ(counted->bank_conflicts, 0u);
+  }
 }
 
 TEST(Mamba2ScanCuda, SlicesOfOneProjectionAreReadInPlace) {
