@@ -73,11 +73,10 @@ void backward_channel(const WkvBackward<double, double>& p, int64_t c) {
     p.dv[t * p.C + c] = now * dy / n + added * da;
     p.dk[t * p.C + c] = d_first + added * (da * v + db) + (k_is_largest ? dr : 0);
     du += d_first;
-    dr = k_is_largest ? 0 : dr;
+    dr = k_is_largest ? 0 : dr;  // at a reset s.p is -infinity: kept, past and dr are 0, and nothing flows back
     dw += kept * (s.a * da + s.b * db) + dr;
     da = kept * da + past * dy / n;
     db = kept * db - past * dy * y / n;
-    if (is_reset(p.time, t)) da = db = dr = 0;
   }
   for (int64_t t = length; t < p.time.steps; ++t) p.dk[t * p.C + c] = p.dv[t * p.C + c] = 0;
   p.sum_time_decay[c] = w * dw;

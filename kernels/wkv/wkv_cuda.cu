@@ -136,7 +136,8 @@ struct StepGradients {
   float dk, dv;
 };
 
-// One step against time; s is the state as the step saw it.
+// One step against time; s is the state as the step saw it. At a reset its p is -infinity: the weights of the past are
+// 0, and so is what flows back.
 __device__ StepGradients backward_step(Flow& g, const State& s, float w, float u, float k, float v, float dy) {
   const Weights now(s.p, u + k), next(s.p + w, k);
   const float scale = 1 / (now.of_x * s.b + now.of_y);
@@ -204,7 +205,6 @@ __global__ void __launch_bounds__(kThreads) wkv_backward_kernel(Inputs<T> in, Gr
         const StepGradients grads = backward_step(g, before[i0 + i][threadIdx.x], w, u, k[i], v[i], dy[i]);
         p.dk[row + t * C] = from_float<T>(grads.dk);
         p.dv[row + t * C] = from_float<T>(grads.dv);
-        if (in.time.is_reset(b, t)) g.da = g.db = g.dr = 0;
       }
     }
     s = before[0][threadIdx.x];

@@ -107,10 +107,8 @@ void backward_channels(const WkvBackward<X, float>& p, int64_t c, Lanes lanes) {
       update(s, weights(s.p + w, k), v);
     }
     if (chunk == chunks - 1) g.dr = dp_last - fma(s.a, g.da, s.b * g.db);
-    for (int64_t i = steps - 1; i >= 0; --i) {
-      backward_step(p, first + i, c, before[i], w, u, g, dw, du, lanes);
-      if (is_reset(p.time, first + i)) g = {zero(), zero(), zero()};
-    }
+    // At a reset the step saw p = -infinity: its weights of the past are 0, and so is what flows back.
+    for (int64_t i = steps - 1; i >= 0; --i) backward_step(p, first + i, c, before[i], w, u, g, dw, du, lanes);
     s = before[0];
   }
   for (int64_t t = p.time.length; t < p.time.steps; ++t) {

@@ -51,9 +51,21 @@ inline Tensor part(const Tensor& x, int dim, int64_t start, int64_t end) {
   return x.with_view(sliced(x, dim, start, end, 1, "part"));
 }
 
+// Memory that the allocator hands out next holds NaN, so that an element which nobody writes shows. For tensors of up
+// to 64 KB; on the emulated device its checker does this.
+inline void leave_nans_in_free_memory() {
+  constexpr int kOfEachSize = 8;
+  std::vector<Tensor> taken;
+  for (int64_t octave = 64; octave <= 32768; octave *= 2)
+    for (int64_t nbytes = octave; nbytes < 2 * octave; nbytes += octave / 4)
+      for (int i = 0; i < kOfEachSize; ++i)
+        taken.push_back(full({nbytes / 4}, std::numeric_limits<double>::quiet_NaN()));
+}
+
 // y and last_state, then the gradients of all inputs. Activations in `dtype`, all else f32 (f64 with f64).
 inline std::vector<Tensor> results_and_gradients(const SequenceOperation& op, const SequenceCase& c, Dtype dtype,
                                                  Device device = kCpu) {
+  leave_nans_in_free_memory();
   std::vector<Tensor> in;
   for (size_t i = 0; i < c.inputs.size(); ++i) {
     const Dtype used = i < op.activations || dtype == Dtype::f64 ? dtype : Dtype::f32;
