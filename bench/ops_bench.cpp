@@ -11,6 +11,7 @@
 
 #include "autograd/engine.h"
 #include "autograd/variable.h"
+#include "kernels/causal_conv1d/causal_conv1d.h"
 #include "kernels/dropout/dropout.h"
 #include "kernels/embedding/embedding.h"
 #include "kernels/gated_rms_norm/gated_rms_norm.h"
@@ -122,6 +123,12 @@ std::vector<Case> make_cases() {
                    1,
                    2 * x,
                    2 * x});
+  cases.push_back({"causal_conv1d",
+                   [](const std::vector<Tensor>& in) { return causal_conv1d(in[0], in[1], in[2]).y; },
+                   {wide, random({kHidden, 1, 4}, 16, 0.3), random({kHidden}, 17)},
+                   1,
+                   2 * h,
+                   3 * h});
   cases.push_back({"gelu_erf", [](const std::vector<Tensor>& in) { return gelu(in[0]); }, {wide}, 1, 2 * h, 3 * h});
   cases.push_back({"gelu_tanh",
                    [](const std::vector<Tensor>& in) { return gelu(in[0], GeluKind::tanh); },
