@@ -14,12 +14,11 @@ from pathlib import Path
 
 import torch
 import transformers
-from fixture_files import save
+from fixture_files import make_reproducible, print_size, train, write_case
 from transformers import FalconH1Config, FalconH1ForCausalLM
 from transformers.models.falcon_h1 import modeling_falcon_h1
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "falcon_h1"
-STEPS = 5
 
 SIZES = dict(
     vocab_size=31,
@@ -139,34 +138,6 @@ def forward(model, ids, lengths):
     return result.logits, result.loss
 
 
-def train(model, ids, lengths):
-    """STEPS steps of AdamW with clipping and warm-up on one batch -> tensors by name, losses, gradient norms."""
-    learning_rate = 3e-4
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01
-    )
-    tensors, losses, norms = {}, [], []
-    for it in range(STEPS):
-        optimizer.param_groups[0]["lr"] = learning_rate * (it + 1) / 100
-        optimizer.zero_grad()
-        logits, loss = forward(model, ids, lengths)
-        loss.backward()
-        if it == 0:
-            tensors |= {"logits": logits.detach(), "loss": loss.detach()}
-            tensors |= {f"grad.{name}": p.grad.clone() for name, p in model.named_parameters()}
-        norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).item())
-        losses.append(loss.item())
-        optimizer.step()
-    tensors |= {f"step{STEPS}.{name}": p.detach().clone() for name, p in model.named_parameters()}
-    return tensors, losses, norms
-
-
-def relative_deviation(actual, expected):
-    """Largest difference over the largest expected value of one tensor."""
-    scale = expected.abs().max().item()
-    return (actual.double() - expected).abs().max().item() / scale if scale else 0.0
-
-
 def saved_config(config):
     """config.json as save_pretrained writes it, without the version of the package."""
     values = json.loads(config.to_json_string())
@@ -184,41 +155,26 @@ def make_case(name, batch, T, changes, seed):
     lengths = LENGTHS.get(name, [T] * batch)
     ids = torch.randint(0, config.pad_token_id, (batch, T), generator=generator)
 
-    with everything_in_float64():
-        expected, losses, norms = train(make_model(config, weights, torch.float64), ids, lengths)
-    single, _, _ = train(make_model(config, weights, torch.float32), ids, lengths)
-    deviation = {key: relative_deviation(single[key], expected[key]) for key in expected}
+    def run(dtype):
+        return train(make_model(config, weights, dtype), lambda model: forward(model, ids, lengths))
 
-    folder = FIXTURES / name
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(saved_config(config), indent=2) + "\n")
+    with everything_in_float64():
+        results = run(torch.float64)
+    single = run(torch.float32)
+    stored = dict(weights)
     if config.tie_word_embeddings:
-        del weights["lm_head.weight"]
-    save(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        del stored["lm_head.weight"]
     inputs = {"ids": ids, "lengths": torch.tensor(lengths, dtype=torch.int32)}
-    save(inputs | {key: value.float() for key, value in expected.items()}, folder / "expected.safetensors")
-    meta = {
-        "losses": losses,
-        "grad_norms": norms,
-        "float32_deviation": {
-            "logits": deviation["logits"],
-            "grad": max(value for key, value in deviation.items() if key.startswith("grad.")),
-            "step": max(value for key, value in deviation.items() if key.startswith(f"step{STEPS}.")),
-        },
-        "torch": torch.__version__.split("+")[0],
-        "transformers": transformers.__version__,
-    }
-    (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n")
-    print(f"{name}: losses {losses[0]:.4f} -> {losses[-1]:.4f}, grad norm {norms[0]:.3f}, {meta['float32_deviation']}")
+    write_case(
+        FIXTURES / name, saved_config(config), stored, inputs, results, single, transformers=transformers.__version__
+    )
 
 
 def main():
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    make_reproducible()
     for seed, (name, (batch, T, changes)) in enumerate(CASES.items(), start=1):
         make_case(name, batch, T, changes, seed)
-    size = sum(path.stat().st_size for path in FIXTURES.rglob("*") if path.is_file())
-    print(f"{size / 1e6:.2f} MB in {FIXTURES}")
+    print_size(FIXTURES)
 
 
 if __name__ == "__main__":

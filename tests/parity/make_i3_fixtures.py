@@ -7,15 +7,13 @@ PyTorch's own float32 run is from them, the yardstick for a test's tolerance.
     python tests/parity/make_i3_fixtures.py
 """
 
-import json
 from pathlib import Path
 
 import torch
-from fixture_files import save
+from fixture_files import make_reproducible, print_size, save, save_json, train, write_case
 from i3_reference import I3Config, I3Model, MIXER_FORMS, next_token_loss
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "i3"
-STEPS = 5
 
 SIZES = dict(vocab_size=37, d_model=24, n_heads=4, max_seq_len=20, d_state=5)
 CASES = {
@@ -87,34 +85,6 @@ def record_intermediates(model, ids):
     return values
 
 
-def train(model, ids):
-    """STEPS steps of the published recipe on one batch -> tensors by name, losses, gradient norms before clipping."""
-    learning_rate = 3e-4
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01
-    )
-    tensors, losses, norms = {}, [], []
-    for it in range(STEPS):
-        optimizer.param_groups[0]["lr"] = learning_rate * (it + 1) / 100
-        optimizer.zero_grad()
-        logits, loss = next_token_loss(model, ids)
-        loss.backward()
-        if it == 0:
-            tensors |= {"logits": logits.detach(), "loss": loss.detach()}
-            tensors |= {f"grad.{name}": p.grad.clone() for name, p in model.named_parameters()}
-        norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).item())
-        losses.append(loss.item())
-        optimizer.step()
-    tensors |= {f"step{STEPS}.{name}": p.detach().clone() for name, p in model.named_parameters()}
-    return tensors, losses, norms
-
-
-def relative_deviation(actual, expected):
-    """Largest difference over the largest expected value of one tensor."""
-    scale = expected.abs().max().item()
-    return (actual.double() - expected).abs().max().item() / scale if scale else 0.0
-
-
 def check_mixer_forms(model, ids):
     outputs = []
     for form in MIXER_FORMS:
@@ -136,36 +106,14 @@ def make_case(name, config, seed):
     model = I3Model(config).double()
     model.load_state_dict(weights)
     check_mixer_forms(model, ids)
-    expected = record_intermediates(model, ids) if name == "mixed" else {}
-    results, losses, norms = train(model, ids)
-    expected |= results
-
+    tensors = {"ids": ids}
+    if name == "mixed":
+        tensors |= {key: value.float() for key, value in record_intermediates(model, ids).items()}
     single = I3Model(config)
     single.load_state_dict(weights)
-    single_results, _, _ = train(single, ids)
-    deviation = {key: relative_deviation(single_results[key], results[key]) for key in results}
-
-    steps = {key: value for key, value in deviation.items() if key.startswith(f"step{STEPS}.")}
-
-    folder = FIXTURES / name
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(config.to_json(), indent=2) + "\n")
-    save(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    save({"ids": ids} | {key: value.float() for key, value in expected.items()}, folder / "expected.safetensors")
-    meta = {
-        "losses": losses,
-        "grad_norms": norms,
-        "float32_deviation": {
-            "logits": deviation["logits"],
-            "grad": max(value for key, value in deviation.items() if key.startswith("grad.")),
-            "step": max(value for key, value in steps.items() if not key.endswith("qkv.bias")),
-            # A key bias has gradient 0 (softmax ignores it), so Adam steps along rounding noise there.
-            "step_qkv_bias": max((value for key, value in steps.items() if key.endswith("qkv.bias")), default=0.0),
-        },
-        "torch": torch.__version__.split("+")[0],
-    }
-    (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n")
-    print(f"{name}: losses {losses[0]:.4f} -> {losses[-1]:.4f}, grad norm {norms[0]:.3f}, {meta['float32_deviation']}")
+    results, single_results = (train(each, lambda m: next_token_loss(m, ids)) for each in (model, single))
+    # A key bias has gradient 0 (softmax ignores it).
+    write_case(FIXTURES / name, config.to_json(), weights, tensors, results, single_results, noise="qkv.bias")
 
 
 def make_pickled_case():
@@ -184,7 +132,7 @@ def make_pickled_case():
     folder.mkdir(parents=True, exist_ok=True)
     # As in a published revision: the config states 64 where the weights have another state width.
     values = config.to_json() | {"d_state": 64, "torch_dtype": "float32", "dataset_sources": ["tiny"]}
-    (folder / "config.json").write_text(json.dumps(values, indent=2) + "\n")
+    save_json(values, folder / "config.json")
     torch.save(
         {
             "model_state_dict": {f"i3.{key}": value for key, value in model.state_dict().items()},
@@ -201,13 +149,11 @@ def make_pickled_case():
 
 
 def main():
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    make_reproducible()
     for seed, (name, config) in enumerate(CASES.items(), start=1):
         make_case(name, config, seed)
     make_pickled_case()
-    size = sum(path.stat().st_size for path in FIXTURES.rglob("*") if path.is_file())
-    print(f"{size / 1e6:.2f} MB in {FIXTURES}")
+    print_size(FIXTURES)
 
 
 if __name__ == "__main__":
