@@ -14,25 +14,25 @@ namespace {
 
 constexpr double kScanChunk = 16;  // steps between the states that the scan keeps for backward
 
-Mamba1Options completed(Mamba1Options o) {
-  if (o.dt_rank == 0) o.dt_rank = (o.channels + 15) / 16;
-  check(o.channels > 0 && o.inner > 0 && o.states > 0 && o.conv_width > 0 && o.dt_rank > 0,
-        "mamba1: sizes must be positive; got channels {}, inner {}, states {}, conv_width {}, dt_rank {}", o.channels,
-        o.inner, o.states, o.conv_width, o.dt_rank);
-  return o;
-}
+int64_t dt_rank_of(const Mamba1Options& o) { return o.dt_rank == 0 ? (o.channels + 15) / 16 : o.dt_rank; }
+
+// Uniform within 1/sqrt(inputs), as PyTorch starts linear maps and convolutions.
+Initializer by_inputs(int64_t inputs) { return uniform_init(1 / std::sqrt(static_cast<double>(inputs))); }
 
 }  // namespace
 
 Mamba1::Mamba1(const Mamba1Options& o)
     : in_proj(o.channels, 2 * o.inner, false, normal_init(o.weight_stddev)),
-      x_proj(o.inner, completed(o).dt_rank + 2 * o.states, false, normal_init(o.weight_stddev)),
-      dt_proj(completed(o).dt_rank, o.inner, false,
-              uniform_init(1 / std::sqrt(static_cast<double>(completed(o).dt_rank)))),
+      x_proj(o.inner, dt_rank_of(o) + 2 * o.states, false, normal_init(o.weight_stddev)),
+      dt_proj(dt_rank_of(o), o.inner, false, by_inputs(dt_rank_of(o))),
       out_proj(o.inner, o.channels, false, normal_init(o.weight_stddev)),
-      options_(completed(o)) {
+      options_(o) {
+  options_.dt_rank = dt_rank_of(o);
+  check(o.channels > 0 && o.inner > 0 && o.states > 0 && o.conv_width > 0 && options_.dt_rank > 0,
+        "mamba1: sizes must be positive; got channels {}, inner {}, states {}, conv_width {}, dt_rank {}", o.channels,
+        o.inner, o.states, o.conv_width, o.dt_rank);
   constexpr ParameterPrecision full = ParameterPrecision::full;
-  const Initializer conv_init = uniform_init(1 / std::sqrt(static_cast<double>(o.conv_width)));
+  const Initializer conv_init = by_inputs(o.conv_width);
   add_parameter("A_log", a_log, {o.inner, o.states}, log_range_rows_init(o.states), full);
   add_parameter("D", skip_d, {o.inner}, constant_init(1.0), full);
   add_child("in_proj", in_proj);

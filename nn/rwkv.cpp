@@ -55,16 +55,19 @@ Tensor last_token(int64_t batch, int64_t channels, const Tensor& time_mix) {
   return zeros({batch, channels}, time_mix.dtype(), time_mix.device());
 }
 
+int64_t inner_of(const RwkvTimeMixingOptions& o) { return o.inner == 0 ? o.channels : o.inner; }
+
 }  // namespace
 
 RwkvTimeMixing::RwkvTimeMixing(const RwkvTimeMixingOptions& o)
-    : key(o.channels, o.inner > 0 ? o.inner : o.channels, false, normal_init(o.weight_stddev)),
-      value(o.channels, o.inner > 0 ? o.inner : o.channels, false, normal_init(o.weight_stddev)),
-      receptance(o.channels, o.inner > 0 ? o.inner : o.channels, false, normal_init(o.weight_stddev)),
-      output(o.inner > 0 ? o.inner : o.channels, o.channels, false, normal_init(o.weight_stddev)),
+    : key(o.channels, inner_of(o), false, normal_init(o.weight_stddev)),
+      value(o.channels, inner_of(o), false, normal_init(o.weight_stddev)),
+      receptance(o.channels, inner_of(o), false, normal_init(o.weight_stddev)),
+      output(inner_of(o), o.channels, false, normal_init(o.weight_stddev)),
       channels_(o.channels),
-      inner_(o.inner > 0 ? o.inner : o.channels) {
-  check(o.channels > 0, "rwkv time mixing: channels must be positive; got {}", o.channels);
+      inner_(inner_of(o)) {
+  check(channels_ > 0 && inner_ > 0, "rwkv time mixing: sizes must be positive; got channels {}, inner {}", o.channels,
+        o.inner);
   const double l = rising(o.depth), r = falling(o.depth);
   const Initializer first =
       element_init([](int64_t i, double) { return std::log(0.3) + 0.5 * static_cast<double>((i + 1) % 3 - 1); });

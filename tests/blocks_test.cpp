@@ -120,10 +120,16 @@ TEST(Mamba1, NamesAndStartingValuesAreThePublishedOnes) {
   EXPECT_GT(largest, 0.05);
   EXPECT_LE(largest, 0.1001);
 }
-TEST(Mamba1, RefusesSizesThatAreNotPositive) {
-  Mamba1Options options = small_mamba();
-  options.inner = 0;
-  testing::expect_error([&] { Mamba1 mixer(options); }, {"mamba1: sizes must be positive", "inner 0"});
+TEST(Blocks, RefuseSizesThatAreNotPositive) {
+  Mamba1Options mamba = small_mamba();
+  mamba.inner = 0;
+  testing::expect_error([&] { Mamba1 mixer(mamba); }, {"mamba1: sizes must be positive", "inner 0"});
+  RwkvTimeMixingOptions time_mixing = small_time_mixing();
+  time_mixing.inner = -1;
+  testing::expect_error([&] { RwkvTimeMixing mixer(time_mixing); }, {"rwkv time mixing: sizes", "inner -1"});
+  RwkvChannelMixingOptions channel_mixing = small_channel_mixing();
+  channel_mixing.hidden = 0;
+  testing::expect_error([&] { RwkvChannelMixing mixer(channel_mixing); }, {"rwkv channel mixing: sizes", "hidden 0"});
 }
 
 TEST(RwkvTimeMixing, Gradients) {
