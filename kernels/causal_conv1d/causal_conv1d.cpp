@@ -54,7 +54,8 @@ void CausalConv1dNode::backward(Backward& b) {
   grads.dweight = gradient_view(dweight), grads.dbias = gradient_view(dbias);
   switch (dy.device().kind) {
     case DeviceKind::cpu: {
-      const Tensor taps = empty({in.K + 1, dy.size(2)}, sum_dtype(dy)), dtaps = empty_like(taps);
+      const Tensor taps = empty({in.K + 1, causal_conv1d_tap_step(dy.size(2))}, sum_dtype(dy)),
+                   dtaps = empty_like(taps);
       causal_conv1d_backward_cpu(in, grads, taps, dtaps);
       break;
     }
@@ -104,7 +105,7 @@ CausalConv1dResult causal_conv1d(const Tensor& any_x, const Tensor& weight, cons
   const CausalConv1dInputs in = views(x, weight_values, bias_values, values);
   switch (x.device().kind) {
     case DeviceKind::cpu: {
-      const Tensor taps = empty({K + 1, C}, sum_dtype(x));
+      const Tensor taps = empty({K + 1, causal_conv1d_tap_step(C)}, sum_dtype(x));
       causal_conv1d_forward_cpu(result.y, result.last_state, in, taps);
       break;
     }

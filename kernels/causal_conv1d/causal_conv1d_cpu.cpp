@@ -13,17 +13,19 @@ namespace {
 template <class X>
 struct Sequence {
   int64_t b, T, C, K, length;
+  int64_t step;           // from one row of taps to the next
   const uint8_t* resets;  // [T] or null
   const X* x;             // [T,..], rows x_stride apart
   int64_t x_stride;
   const X* state;  // [K-1,C] or null
 
-  Sequence(const CausalConv1dInputs& in, int64_t index)
+  Sequence(const CausalConv1dInputs& in, int64_t index, int64_t taps_step)
       : b(index),
         T(in.x.sizes[1]),
         C(in.x.sizes[2]),
         K(in.K),
         length(in.lengths.defined() ? in.lengths.as<int32_t>()[b] : T),
+        step(taps_step),
         resets(in.resets.defined() ? in.resets.as<uint8_t>() + b * T : nullptr),
         x(in.x.as<X>() + b * in.x.strides[0]),
         x_stride(in.x.strides[1]),
@@ -60,10 +62,10 @@ double activation_gradient(double p, bool silu) {
 // ---- the definition, in f64 ----
 
 double preactivation(const Sequence<double>& u, const double* taps, int64_t t, int64_t c) {
-  double p = taps[u.K * u.C + c];
+  double p = taps[u.K * u.step + c];
   for (int64_t j = 0; j <= u.reach(t); ++j) {
     const double* input = u.input(t - j);
-    if (input != nullptr) p += taps[(u.K - 1 - j) * u.C + c] * input[c];
+    if (input != nullptr) p += taps[(u.K - 1 - j) * u.step + c] * input[c];
   }
   return p;
 }
@@ -93,12 +95,12 @@ void backward_channels(const Sequence<double>& u, const CausalConv1dGradients& g
     for (int64_t t = 0; t < u.length; ++t) {
       const double g = row_of<double>(grads.dy, u.b, t)[c] * activation_gradient(preactivation(u, taps, t, c), silu);
       for (int64_t j = 0; j <= u.reach(t); ++j) {
-        const int64_t s = t - j, tap = (u.K - 1 - j) * u.C + c;
+        const int64_t s = t - j, tap = (u.K - 1 - j) * u.step + c;
         double* du = s >= 0 ? row_of<double>(grads.dx, u.b, s) : row_of<double>(grads.dstate, u.b, s + u.K - 1);
         if (du != nullptr) du[c] += taps[tap] * g;
         if (u.input(s) != nullptr) dtaps[tap] += g * u.input(s)[c];
       }
-      dtaps[u.K * u.C + c] += g;
+      dtaps[u.K * u.step + c] += g;
     }
   }
 }
@@ -110,7 +112,7 @@ constexpr int64_t kChannelBlock = 256;
 
 template <class X>
 ConvForwardStep<X> step(const Sequence<X>& u, const float* taps, bool silu, int64_t t, int64_t begin, int64_t end) {
-  ConvForwardStep<X> p{end - begin, u.K, {}, taps + begin, u.C, nullptr, silu};
+  ConvForwardStep<X> p{end - begin, u.K, {}, taps + begin, u.step, nullptr, silu};
   for (int64_t j = u.reach(t); j >= 0; --j)
     if (const X* input = u.input(t - j)) p.inputs[u.K - 1 - j] = input + begin;
   return p;
@@ -148,7 +150,7 @@ void backward_channels(const Sequence<X>& u, const CausalConv1dGradients& grads,
     }
     const X* dlast = u.is_last(s) ? row_of<X>(grads.dlast_state, u.b, s - u.length + u.K - 1) : nullptr;
     X* du = s >= 0 ? row_of<X>(grads.dx, u.b, s) : row_of<X>(grads.dstate, u.b, s + u.K - 1);
-    ConvInputGradientStep<X> p{end - begin, u.K, {}, taps + begin, u.C, dlast != nullptr ? dlast + begin : nullptr,
+    ConvInputGradientStep<X> p{end - begin, u.K, {}, taps + begin, u.step, dlast != nullptr ? dlast + begin : nullptr,
                                du + begin};
     for (int64_t t = s; t < std::min(u.length, s + u.K); ++t) {
       if (t < 0) continue;
@@ -164,23 +166,25 @@ void backward_channels(const Sequence<X>& u, const CausalConv1dGradients& grads,
 // Multiplications below which starting threads costs more than it saves.
 constexpr int64_t kSerialWork = 1 << 14;
 
-// taps [K+1,C] = weight [C,K] transposed, then the bias or zeros.
+// taps [K+1,..] = weight [C,K] transposed, then the bias or zeros.
 template <class W, class S>
-void transpose_weight(S* taps, const CausalConv1dInputs& in, int64_t C) {
+void transpose_weight(const TensorView& view, const CausalConv1dInputs& in) {
+  const int64_t C = in.x.sizes[2], step = view.sizes[1];
   const W* weight = in.weight.as<W>();
+  S* taps = view.as<S>();
   for (int64_t c = 0; c < C; ++c)
-    for (int64_t k = 0; k < in.K; ++k) taps[k * C + c] = static_cast<S>(weight[c * in.K + k]);
-  for (int64_t c = 0; c < C; ++c) taps[in.K * C + c] = in.bias.defined() ? static_cast<S>(in.bias.as<W>()[c]) : S(0);
+    for (int64_t k = 0; k < in.K; ++k) taps[k * step + c] = static_cast<S>(weight[c * in.K + k]);
+  for (int64_t c = 0; c < C; ++c) taps[in.K * step + c] = in.bias.defined() ? static_cast<S>(in.bias.as<W>()[c]) : S(0);
 }
 
 template <class W, class S>
-void put_gradient(const GradientView& gradient, const S* from, int64_t rows, int64_t C) {
+void put_gradient(const GradientView& gradient, const S* from, int64_t rows, int64_t C, int64_t step) {
   if (!gradient.defined()) return;
   W* to = gradient.view.as<W>();
   for (int64_t c = 0; c < C; ++c)
     for (int64_t k = 0; k < rows; ++k) {
       W& value = to[c * rows + k];
-      value = W(gradient.accumulate ? static_cast<S>(value) + from[k * C + c] : from[k * C + c]);
+      value = W(gradient.accumulate ? static_cast<S>(value) + from[k * step + c] : from[k * step + c]);
     }
 }
 
@@ -190,11 +194,11 @@ void conv_forward(const TensorView& y, const TensorView& last_state, const Causa
   using S = Accumulator<X>;
   const int64_t B = y.sizes[0], T = y.sizes[1], C = y.sizes[2];
   const int64_t blocks = (C + kChannelBlock - 1) / kChannelBlock;
-  transpose_weight<W>(taps.as<S>(), in, C);
+  transpose_weight<W, S>(taps, in);
 #pragma omp parallel for schedule(static) if (B * T * C * in.K > kSerialWork)
   for (int64_t i = 0; i < B * blocks; ++i) {
     const int64_t begin = i % blocks * kChannelBlock;
-    forward_channels(Sequence<X>(in, i / blocks), y, last_state, taps.as<S>(), in.silu, begin,
+    forward_channels(Sequence<X>(in, i / blocks, taps.sizes[1]), y, last_state, taps.as<S>(), in.silu, begin,
                      std::min(C, begin + kChannelBlock));
   }
 }
@@ -204,16 +208,16 @@ void conv_backward(const CausalConv1dInputs& in, const CausalConv1dGradients& gr
                    const TensorView& dtaps) {
   using S = Accumulator<X>;
   const int64_t B = grads.dy.sizes[0], T = grads.dy.sizes[1], C = grads.dy.sizes[2];
-  transpose_weight<W>(taps.as<S>(), in, C);
+  transpose_weight<W, S>(taps, in);
   fill(dtaps, 0);
   // A thread keeps its channels for all sequences, so the sums over the batch have one order.
 #pragma omp parallel for schedule(static) if (B * T * C * in.K > kSerialWork)
   for (int64_t begin = 0; begin < C; begin += kChannelBlock)
     for (int64_t b = 0; b < B; ++b)
-      backward_channels(Sequence<X>(in, b), grads, taps.as<S>(), dtaps.as<S>(), in.silu, begin,
+      backward_channels(Sequence<X>(in, b, taps.sizes[1]), grads, taps.as<S>(), dtaps.as<S>(), in.silu, begin,
                         std::min(C, begin + kChannelBlock));
-  put_gradient<W>(grads.dweight, dtaps.as<S>(), in.K, C);
-  put_gradient<W>(grads.dbias, dtaps.as<S>() + in.K * C, 1, C);
+  put_gradient<W>(grads.dweight, dtaps.as<S>(), in.K, C, dtaps.sizes[1]);
+  put_gradient<W>(grads.dbias, dtaps.as<S>() + in.K * dtaps.sizes[1], 1, C, dtaps.sizes[1]);
 }
 
 // Calls f.operator()<X, W>() with the types of activations and weights.

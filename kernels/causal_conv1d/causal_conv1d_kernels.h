@@ -23,11 +23,13 @@ struct CausalConv1dGradients {
   GradientView dweight, dbias;  // may be undefined
 };
 
-// `taps` [K+1,C] (CPU; f32, f64 for f64) is scratch: the weight transposed, so that channels are neighbours, and the
+// Length of a row of `taps`: rows a multiple of 4 KB apart would share the same few sets of the first-level cache.
+inline int64_t causal_conv1d_tap_step(int64_t C) { return C + 80; }
+// `taps` [K+1,tap_step] (f32, f64 for f64) is scratch: the weight transposed, so that channels are neighbours, and the
 // bias.
 void causal_conv1d_forward_cpu(const TensorView& y, const TensorView& last_state, const CausalConv1dInputs& in,
                                const TensorView& taps);
-// `dtaps` [K+1,C], of the same dtype, is scratch for dweight, transposed, and dbias.
+// `dtaps`, of the same sizes and dtype, is scratch for dweight, transposed, and dbias.
 void causal_conv1d_backward_cpu(const CausalConv1dInputs& in, const CausalConv1dGradients& grads,
                                 const TensorView& taps, const TensorView& dtaps);
 

@@ -2,7 +2,7 @@
 // Inputs and comparisons that the tests of both devices share.
 #include "autograd/engine.h"
 #include "kernels/causal_conv1d/causal_conv1d.h"
-#include "tests/support/testing.h"
+#include "tests/support/near_largest.h"
 
 namespace vigor::testing::causal_conv1d_cases {
 
@@ -68,13 +68,6 @@ inline Case rounded(Case c, Dtype dtype, Dtype parameters) {
     if (c.inputs[i].defined())
       c.inputs[i] = converted(converted(c.inputs[i], i == 1 || i == 2 ? parameters : dtype), Dtype::f64);
   return c;
-}
-
-// Errors are measured against the largest element: sums over batch and time have terms of that size.
-inline void expect_near_largest(const Tensor& actual, const Tensor& expected, double tolerance) {
-  double largest = 0;
-  for (const double v : expected.to_vector<double>()) largest = std::max(largest, std::fabs(v));
-  expect_close(actual, expected, tolerance * largest);
 }
 
 }  // namespace vigor::testing::causal_conv1d_cases
