@@ -1,7 +1,7 @@
 // Packing: the part of A or B that one block needs, in the order in which the micro-kernel reads it. Both come down to
 // one job, a panel[p * stride + i] = source(i, p) of `width` neighbouring rows of A or columns of B.
 #include "kernels/gemm/gemm_kernels.h"
-#include "kernels/vector_transpose.h"
+#include "kernels/vector_shuffles.h"
 
 namespace vigor::VIGOR_ISA {
 namespace {

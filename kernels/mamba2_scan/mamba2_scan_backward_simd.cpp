@@ -17,7 +17,7 @@ struct GroupGradients {
 struct HeadChunk {
   float *x, *dy;      // [Q,P'], set for each head
   float *x_t, *dy_t;  // [P',Q]
-  float* pairs;       // [Q,Q]: entry (j, i) is x_j . dy_i, then M_ij C_i . B_j
+  float* mixing;      // [Q,Q]: entry (j, i) is M_ij C_i . B_j
   // [Q] each: what y_i takes from the state before the chunk, and step j gives to the state behind it, as parts of the
   // loss; r_t; x_j times the gradient of dt'_j x_j; the gradient of dt.
   float *from_state, *to_state, *r, *dot, *ddt;
@@ -27,56 +27,64 @@ struct HeadChunk {
         dy(nullptr),
         x_t(s.take(kQ * width)),
         dy_t(s.take(kQ * width)),
-        pairs(s.take(kQ * kQ)),
+        mixing(s.take(kQ * kQ)),
         from_state(s.take(kQ)),
         to_state(s.take(kQ)),
         r(s.take(kQ)),
         dot(s.take(kQ)),
         ddt(s.take(kQ)),
         dot_lanes(s.take(kQ * kMamba2Pad)),
-        r_lanes(s.take(kQ * kMamba2Pad)),
+        r_lanes(s.take((kQ + 1) * kMamba2Pad)),
         to_state_lanes(s.take(kQ * kMamba2Pad)) {}
 };
 
-// out[i] = the sum of the kLanes numbers of row i. Many rows together: transposed, their lanes are added as vectors.
+// out[i] = the sum of the kLanes numbers of row i.
 void sum_lanes(const float* lanes, int64_t rows, float* out) {
   for (int64_t i = 0; i < rows; i += kLanes) {
-    vfloat square[kLanes];
-    for (int64_t r = 0; r < kLanes; ++r) square[r] = load(lanes + (i + r) * kLanes);
-    transpose(square);
-    for (int64_t step = kLanes / 2; step > 0; step /= 2)
-      for (int64_t r = 0; r < step; ++r) square[r] += square[r + step];
-    store(out + i, square[0]);
+    vfloat row[kLanes];
+    for (int64_t r = 0; r < kLanes; ++r) row[r] = load(lanes + (i + r) * kLanes);
+    store(out + i, horizontal_sums(row));
   }
 }
 
-// From pairs x_j . dy_i: the gradient of C B^T; pairs become M_ij C_i . B_j; dot and r take the part of the pairs. What
-// passes step t from a step j < t to a step i >= t has its decay as a factor, so r_t is the sum over all such pairs.
-[[gnu::noinline]] void mixing_gradients(const Mamba2Chunk& chunk, const Mamba2Decays& d, const float* cb_t,
-                                        const HeadChunk& head, float* dcb_t) {
+// From pairs x_j . dy_i: mixing, the gradient of C B^T, and the parts of dot and r. What passes step t from a step j <
+// t to a step i >= t has its decay as a factor, so r_t is the sum over all such pairs.
+[[gnu::noinline]] void pair_gradients(const Mamba2Chunk& chunk, const Mamba2Decays& decays, int64_t width,
+                                      const float* cb_t, const HeadChunk& head, float* dcb_t) {
   const vint lane = lane_numbers();
   const int64_t padded = chunk.padded;
-  float *const pairs = head.pairs, *const dot_lanes = head.dot_lanes, *const r_lanes = head.r_lanes;
+  float *const mixing = head.mixing, *const dot_lanes = head.dot_lanes, *const r_lanes = head.r_lanes;
+  const Mamba2Decays d = decays;  // its pointers stay in registers
+  fill_zeros(dot_lanes, padded * kLanes);
+  fill_zeros(r_lanes, (padded + 1) * kLanes);
   float sums[kQ];  // of column i over the rows so far
   fill_zeros(sums, padded);
-  fill_zeros(r_lanes, kLanes);
-  for_each_decay_row(chunk, d, [&](int64_t j, auto decay_at) {
-    const float dt = d.dt[j];
-    vfloat dot = zero(), crossing = zero();
-    for (int64_t i = j / kLanes * kLanes; i < padded; i += kLanes) {
-      const int64_t at = j * kQ + i;
-      const vfloat m = decay_at(i), mixing = m * load(cb_t + at), pair = load(pairs + at);
-      const vfloat given = mixing * pair;  // by x_j to the loss through y_i, but for dt'_j
-      store(pairs + at, mixing);
-      store(dcb_t + at, fma(m * pair, dt, load(dcb_t + at)));
-      dot += given;
-      const vint later = lane > static_cast<int32_t>(j - i);
-      const vfloat sum = fma(select(later, given, zero()), dt, load(sums + i));
-      store(sums + i, sum);
-      crossing += select(later, sum, zero());
+  for_upper_tiles(padded, [&](int64_t first_row, int64_t column, auto vectors) {
+    constexpr int V = decltype(vectors)::value;
+    Tile<V> sum = {};
+    vfloat column_sum[V];
+    for (int v = 0; v < V; ++v) column_sum[v] = load(sums + column + v * kLanes);
+    add_product<V>(sum, width, StepsTogether{head.x + first_row * width, width}, head.dy_t + column, kQ);
+#pragma GCC unroll 8
+    for (int r = 0; r < kTileRows; ++r) {
+      const int64_t j = first_row + r;
+      vfloat dot = load(dot_lanes + j * kLanes), crossing = load(r_lanes + (j + 1) * kLanes);
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) {
+        const int64_t i = column + v * kLanes, at = j * kQ + i;
+        const vfloat m = d.at(chunk, j, i), mixed = m * load(cb_t + at);
+        const vfloat given = mixed * sum[r][v];  // by x_j to the loss through y_i, but for dt'_j
+        store(mixing + at, mixed);
+        store(dcb_t + at, fma(m * sum[r][v], d.dt[j], load(dcb_t + at)));
+        dot += given;
+        const vint later = lane > static_cast<int32_t>(j - i);
+        column_sum[v] = fma(select(later, given, zero()), d.dt[j], column_sum[v]);
+        crossing += select(later, column_sum[v], zero());
+      }
+      store(dot_lanes + j * kLanes, dot);
+      store(r_lanes + (j + 1) * kLanes, crossing);
     }
-    store(dot_lanes + j * kLanes, dot);
-    if (j + 1 < padded) store(r_lanes + (j + 1) * kLanes, crossing);
+    for (int v = 0; v < V; ++v) store(sums + column + v * kLanes, column_sum[v]);
   });
   sum_lanes(dot_lanes, padded, head.dot);
   sum_lanes(r_lanes, padded, head.r);
@@ -107,7 +115,7 @@ template <class X>
         store(lanes, given);
       }
     }
-    add_product<V>(sum, chunk.padded - j, StepsTogether{head.pairs + j * kQ + j, kQ}, head.dy + j * width + column,
+    add_product<V>(sum, chunk.padded - j, StepsTogether{head.mixing + j * kQ + j, kQ}, head.dy + j * width + column,
                    width);
     for_tile<V>([&](int row, int v) {
       const int64_t c = column + v * kLanes;
@@ -212,9 +220,8 @@ void backward_head(const Mamba2Backward<X>& p, const Mamba2Chunk& chunk, int64_t
   transpose_into(head.x, width, padded, width, head.x_t, kQ, width, padded);
   transpose_into(head.dy, width, padded, width, head.dy_t, kQ, width, padded);
 
-  upper_product(padded, width, head.x, head.dy_t, head.pairs);  // x_j . dy_i
-  for (int64_t j = 0; j < chunk.q; ++j) p.dskip_d[h] += head.pairs[j * kQ + j];
-  mixing_gradients(chunk, d, group.cb_t, head, grads.dcb_t);
+  p.dskip_d[h] += dot_product(head.x, head.dy, padded * width);
+  pair_gradients(chunk, d, width, group.cb_t, head, grads.dcb_t);
 
   input_gradients(p, chunk, d, h, group.b, g, head);
   fill_zeros(head.from_state, padded);

@@ -3,7 +3,7 @@
 // to q' = 16, 32, 48 or 64 rows; rows and columns of padding are zeros in all that is loaded, so they add nothing.
 #include "kernels/mamba2_scan/mamba2_scan_simd.h"
 #include "kernels/vector_loop.h"
-#include "kernels/vector_transpose.h"
+#include "kernels/vector_shuffles.h"
 
 #if defined(VIGOR_ISA)
 
@@ -251,30 +251,51 @@ VIGOR_INLINE vfloat limited_softplus(vfloat raw, float dt_min, float dt_max) {
   return min(broadcast(dt_max), max(broadcast(dt_min), softplus(raw)));
 }
 
+VIGOR_INLINE vint lane_numbers() {
+  vint n;
+  for (int32_t i = 0; i < kLanes; ++i) n[i] = i;
+  return n;
+}
+
 // The decays of one head over a chunk; [kQ] each, the padding continued with dt' = 0. The exponents L are kept as sums
 // within blocks of kMamba2Pad steps: a sum over the whole chunk would have lost what its neighbours differ by.
 struct Mamba2Decays {
   static constexpr int64_t kBlocks = kQ / kMamba2Pad;
   float *raw_dt, *dt;          // dt + dt_bias, and dt' of it
-  float *step, *sum;           // a dt', and its sum from the first step of the block up to this one
-  float total[kBlocks];        // of the block
-  float *shrink, *grow;        // e^sum and e^-sum, for blocks that leave at least e^-40
-  float* to_block_end;         // what is left of step j at the end of its block
   float *from_start, *to_end;  // exp(L_i), what is left at step i of the state before the chunk; and exp(L_q - L_j)
   float whole;                 // exp(L_q)
-  float* from_block;           // scratch
+  // M_ij = exp(L_i - L_j) for j <= i as products of two factors: within a block shrink_i grow_j, that is e^sum and
+  // e^-sum of the steps from the start of the block; else from the end of j's block to i, times from j to that end.
+  float *shrink, *grow, *to_block_end;
+  float* from_block;       // [kBlocks,kQ]
+  bool in_range[kBlocks];  // else a block leaves less than e^-40, and each M_ij has an exponential of its own,
+  float* squares;          // [kBlocks,kMamba2Pad,kMamba2Pad]
   explicit Mamba2Decays(Mamba2Scratch& s)
       : raw_dt(s.take(kQ)),
         dt(s.take(kQ)),
-        step(s.take(kQ)),
-        sum(s.take(kQ)),
-        shrink(s.take(kQ)),
-        grow(s.take(kQ)),
-        to_block_end(s.take(kQ)),
         from_start(s.take(kQ)),
         to_end(s.take(kQ)),
         whole(0),
-        from_block(s.take(kQ)) {}
+        shrink(s.take(kQ)),
+        grow(s.take(kQ)),
+        to_block_end(s.take(kQ)),
+        from_block(s.take(kBlocks * kQ)),
+        squares(s.take(kQ * kMamba2Pad)) {}
+
+  // M_ij for the vector of steps from i on, which may begin before j but not after it in j's vector: 0 for i < j and
+  // beyond a reset.
+  [[gnu::always_inline]] vfloat at(const Mamba2Chunk& chunk, int64_t j, int64_t i) const {
+    const int64_t block = j / kMamba2Pad, begin = block * kMamba2Pad;
+    const vint lane = lane_numbers();
+    vfloat m;
+    if (i >= begin + kMamba2Pad) {
+      m = to_block_end[j] * load(from_block + block * kQ + i);
+    } else {
+      m = in_range[block] ? grow[j] * load(shrink + i) : load(squares + j * kMamba2Pad + i - begin);
+      m = select(lane >= static_cast<int32_t>(j - i), m, zero());
+    }
+    return chunk.has_resets ? select(lane + static_cast<int32_t>(i) < chunk.end[j], m, zero()) : m;
+  }
 };
 
 template <class X>
@@ -285,44 +306,6 @@ static void load_dt(const Mamba2Task<X>& p, const Mamba2Chunk& chunk, int64_t h,
   for (int64_t j = 0; j < chunk.padded; j += kLanes)
     store(d.dt + j, limited_softplus(load(d.raw_dt + j), p.dt_min, p.dt_max));
   for (int64_t j = chunk.q; j < chunk.padded; ++j) d.dt[j] = 0;
-}
-
-// From dt', with a = -exp(a_log).
-static inline void compute_decays(const Mamba2Chunk& chunk, float a, Mamba2Decays& d) {
-  constexpr int64_t kBlocks = Mamba2Decays::kBlocks;
-  const int64_t blocks = chunk.padded / kMamba2Pad;
-  float behind[kBlocks] = {}, later[kQ];  // later: the sum from the next step to the end of the block
-  for (int64_t j = 0; j < chunk.padded; j += kLanes) store(d.step + j, a * load(d.dt + j));
-  for (int64_t k = 0; k < kBlocks; ++k) d.total[k] = 0;
-  for (int64_t j = 0; j < kMamba2Pad; ++j)  // all blocks side by side: their sums do not wait for each other
-    for (int64_t k = 0; k < blocks; ++k) {
-      const int64_t forward = k * kMamba2Pad + j, backward = k * kMamba2Pad + kMamba2Pad - 1 - j;
-      d.sum[forward] = d.total[k] += d.step[forward];
-      later[backward] = behind[k];
-      behind[k] += d.step[backward];
-    }
-  float before = 0, after = 0;  // sums over the blocks before and behind block k
-  for (int64_t k = 0; k < blocks; before += d.total[k++])
-    for (int64_t j = k * kMamba2Pad; j < (k + 1) * kMamba2Pad; j += kLanes) {
-      const vfloat sum = load(d.sum + j);
-      store(d.shrink + j, decay(sum));
-      store(d.grow + j, exp(-max(broadcast(kLeastExponent), sum)));
-      store(d.to_block_end + j, decay(load(later + j)));
-      store(d.from_start + j, decay(before + sum));
-    }
-  for (int64_t k = blocks - 1; k >= 0; after += d.total[k--])
-    for (int64_t j = k * kMamba2Pad; j < (k + 1) * kMamba2Pad; j += kLanes)
-      store(d.to_end + j, decay(after + load(later + j)));
-  d.whole = chunk.has_resets ? 0 : d.from_start[chunk.padded - 1];
-  if (!chunk.has_resets) return;
-  for (int64_t j = chunk.first_reset; j < chunk.padded; ++j) d.from_start[j] = 0;
-  for (int64_t j = 0; j < chunk.last_reset; ++j) d.to_end[j] = 0;
-}
-
-VIGOR_INLINE vint lane_numbers() {
-  vint n;
-  for (int32_t i = 0; i < kLanes; ++i) n[i] = i;
-  return n;
 }
 
 // square [kMamba2Pad,kMamba2Pad]: entry (j, i) is e to the sum of steps j + 1 .. i, for i >= j. From the last row up,
@@ -338,39 +321,42 @@ static inline void decay_square(const float* step, float* square) {
   }
 }
 
-// row(j, decay_at) for every step j: decay_at(i), for each vector of steps i from the one with j on, is
-// M_ij = exp(L_i - L_j), and 0 for i < j and beyond a reset. M_ij is a product of two factors; only in squares on the
-// diagonal where decays are so fast that one of them would leave the range of a float, each has an exponential of its
-// own.
-template <class Row>
-VIGOR_INLINE void for_each_decay_row(const Mamba2Chunk& chunk, const Mamba2Decays& d, Row row) {
-  const vint lane = lane_numbers();
-  const int64_t padded = chunk.padded;
-  const bool has_resets = chunk.has_resets;
-  const float* const shrink = d.shrink;
-  float* const from_block = d.from_block;
-  for (int64_t begin = 0; begin < padded; begin += kMamba2Pad) {
-    const int64_t end = begin + kMamba2Pad;
-    const bool in_range = d.total[begin / kMamba2Pad] >= kLeastExponent;
-    float between = 0, square[kMamba2Pad * kMamba2Pad];
-    for (int64_t first = end; first < padded; between += d.total[first / kMamba2Pad], first += kMamba2Pad)
-      for (int64_t i = first; i < first + kMamba2Pad; i += kLanes)
-        store(from_block + i, decay(between + load(d.sum + i)));
-    if (!in_range) decay_square(d.step + begin, square);
-    for (int64_t j = begin; j < end; ++j) {
-      const float grow = d.grow[j], to_block_end = d.to_block_end[j];
-      row(j, [&](int64_t i) {
-        vfloat m;
-        if (i >= end) {
-          m = to_block_end * load(from_block + i);
-        } else {
-          m = in_range ? grow * load(shrink + i) : load(square + (j - begin) * kMamba2Pad + i - begin);
-          m = select(lane >= static_cast<int32_t>(j - i), m, zero());
-        }
-        return has_resets ? select(lane + static_cast<int32_t>(i) < chunk.end[j], m, zero()) : m;
-      });
+// From dt', with a = -exp(a_log).
+static inline void compute_decays(const Mamba2Chunk& chunk, float a, Mamba2Decays& d) {
+  constexpr int64_t kBlocks = Mamba2Decays::kBlocks;
+  const int64_t blocks = chunk.padded / kMamba2Pad;
+  float step[kQ], sum[kQ], later[kQ];  // a dt'; its sums from the start of the block, and over the later steps of it
+  float total[kBlocks] = {}, behind[kBlocks] = {};
+  for (int64_t j = 0; j < kQ; j += kLanes) store(step + j, j < chunk.padded ? a * load(d.dt + j) : zero());
+  for (int64_t j = 0; j < kMamba2Pad; ++j)  // all blocks side by side: their sums do not wait for each other
+#pragma GCC unroll 4
+    for (int64_t k = 0; k < kBlocks; ++k) {
+      const int64_t forward = k * kMamba2Pad + j, backward = k * kMamba2Pad + kMamba2Pad - 1 - j;
+      sum[forward] = total[k] += step[forward];
+      later[backward] = behind[k];
+      behind[k] += step[backward];
     }
+  float before = 0;  // the sum over the blocks before block k
+  for (int64_t k = 0; k < blocks; before += total[k++]) {
+    const int64_t begin = k * kMamba2Pad, end = begin + kMamba2Pad;
+    for (int64_t j = begin; j < end; j += kLanes) {
+      store(d.shrink + j, decay(load(sum + j)));
+      store(d.grow + j, exp(-max(broadcast(kLeastExponent), load(sum + j))));
+      store(d.to_block_end + j, decay(load(later + j)));
+      store(d.from_start + j, decay(before + load(sum + j)));
+    }
+    float between = 0;  // the sum over the blocks from k to that of i
+    for (int64_t other = k + 1; other < blocks; between += total[other++])
+      for (int64_t i = other * kMamba2Pad; i < (other + 1) * kMamba2Pad; i += kLanes)
+        store(d.from_block + k * kQ + i, decay(between + load(sum + i)));
+    for (int64_t j = begin; j < end; j += kLanes) store(d.to_end + j, decay(between + load(later + j)));
+    d.in_range[k] = total[k] >= kLeastExponent;
+    if (!d.in_range[k]) decay_square(step + begin, d.squares + begin * kMamba2Pad);
   }
+  d.whole = chunk.has_resets ? 0 : d.from_start[chunk.padded - 1];
+  if (!chunk.has_resets) return;
+  for (int64_t j = chunk.first_reset; j < chunk.padded; ++j) d.from_start[j] = 0;
+  for (int64_t j = 0; j < chunk.last_reset; ++j) d.to_end[j] = 0;
 }
 
 // B and C of a chunk, and their products.

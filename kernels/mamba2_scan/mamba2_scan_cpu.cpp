@@ -143,7 +143,8 @@ void backward_tasks(const Mamba2ScanInputs& in, const Mamba2ScanGradients& grads
 }
 
 bool is_f64(const Mamba2ScanInputs& in) { return in.x.dtype == Dtype::f64; }
-int64_t parameter_sums(const Mamba2ScanInputs& in) { return 3 * in.x.sizes[0] * in.x.sizes[2]; }
+// Elements of sums [B,3,H], rounded up so that what follows begins with a cache line.
+int64_t parameter_sums(const Mamba2ScanInputs& in) { return mamba2_padded(3 * in.x.sizes[0] * in.x.sizes[2]); }
 
 }  // namespace
 
@@ -177,8 +178,8 @@ void mamba2_scan_backward_cpu(const Mamba2ScanInputs& in, const Mamba2ScanGradie
   const TensorView sums{scratch.data, sizes, contiguous_strides(sizes), scratch.dtype, scratch.device};
   visit_float(in.x.dtype, "mamba2_scan", [&]<class X>() {
     if constexpr (std::is_same_v<X, double>)
-      mamba2_scan_backward_naive(in, grads, sums, scratch.as<double>() + sums.numel());
-    else backward_tasks<X>(in, grads, sums, scratch.as<float>() + sums.numel());
+      mamba2_scan_backward_naive(in, grads, sums, scratch.as<double>() + parameter_sums(in));
+    else backward_tasks<X>(in, grads, sums, scratch.as<float>() + parameter_sums(in));
   });
   add_blocks(grads.da_log, sums, 0);
   add_blocks(grads.dskip_d, sums, 1);

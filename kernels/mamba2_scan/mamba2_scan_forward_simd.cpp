@@ -15,11 +15,11 @@ struct HeadChunk {
 // mixing = M * (C B^T) * dt', with D on its diagonal.
 void mixing_matrix(const Mamba2Chunk& chunk, const Mamba2Decays& d, const float* cb_t, float skip_d, float* mixing) {
   const int64_t padded = chunk.padded;
-  for_each_decay_row(chunk, d, [&](int64_t j, auto decay_at) {
+  for (int64_t j = 0; j < padded; ++j) {
     const float dt = d.dt[j];
     for (int64_t i = j / kLanes * kLanes; i < padded; i += kLanes)
-      store(mixing + j * kQ + i, decay_at(i) * load(cb_t + j * kQ + i) * dt);
-  });
+      store(mixing + j * kQ + i, d.at(chunk, j, i) * load(cb_t + j * kQ + i) * dt);
+  }
   for (int64_t j = 0; j < padded; ++j) mixing[j * kQ + j] += skip_d;
 }
 

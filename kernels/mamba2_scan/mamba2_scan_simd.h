@@ -44,7 +44,7 @@ struct Mamba2Forward {
 };
 constexpr int64_t mamba2_forward_scratch(int64_t heads, int64_t P, int64_t N) {
   const int64_t p = mamba2_padded(P), n = mamba2_padded(N), Q = kMamba2Chunk;
-  return heads * (n + Q) * p + Q * (3 * n + 2 * Q + 11);
+  return heads * (n + Q) * p + Q * (3 * n + 2 * Q + 12 + kMamba2Pad);
 }
 
 template <class X>
@@ -59,7 +59,7 @@ struct Mamba2Backward {
 };
 constexpr int64_t mamba2_backward_scratch(int64_t heads, int64_t P, int64_t N) {
   const int64_t p = mamba2_padded(P), n = mamba2_padded(N), Q = kMamba2Chunk;
-  return heads * (n + 2 * Q) * p + Q * (5 * n + 2 * p + 4 * Q + 15 + 3 * kMamba2Pad);
+  return heads * (n + 2 * Q) * p + Q * (5 * n + 2 * p + 4 * Q + 16 + 4 * kMamba2Pad) + kMamba2Pad;
 }
 
 // clang-format off

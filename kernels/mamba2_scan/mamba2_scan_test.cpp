@@ -5,6 +5,10 @@
 #include "kernels/mamba2_scan/mamba2_scan_testing.h"
 #include "tests/support/against_f64.h"
 
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
 namespace vigor {
 namespace {
 
@@ -226,6 +230,21 @@ TEST(Mamba2Scan, PaddingIsTheIdentity) {
     testing::expect_equal(part(expected[2 + kState], 0, 3, 4), part(output_gradient(state), 0, 3, 4));
   }
 }
+
+#if defined(_OPENMP)
+TEST(Mamba2Scan, TheNumberOfThreadsDoesNotMatter) {
+  const int threads = omp_get_max_threads();
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16}) {
+    const Case c = make_case({2, 130, 6, 16, 2, 16});
+    omp_set_num_threads(1);
+    const std::vector<Tensor> expected = results_and_gradients(c, dtype);
+    omp_set_num_threads(3);
+    const std::vector<Tensor> actual = results_and_gradients(c, dtype);
+    omp_set_num_threads(threads);
+    for (size_t i = 0; i < expected.size(); ++i) testing::expect_equal(actual[i], expected[i]);
+  }
+}
+#endif
 
 TEST(Mamba2Scan, OneTensorMayBeSeveralParameters) {
   const Case c = make_case({1, 6, 3, 4, 1, 5}, Dtype::f32);
