@@ -37,6 +37,8 @@ class ModelConfig {
 
   // Whether the vocabulary may have ids that the tokenizer does not: published ones are often rounded up.
   virtual bool may_have_spare_ids() const { return false; }
+  // For models with rotary positions: their angles as transformers computes them, in float32. False: it has none.
+  virtual bool use_float32_rope_angles() { return false; }
   // Lines for reports: what was derived from the file, beyond what it says itself.
   virtual std::vector<std::string> notes() const { return {}; }
 

@@ -54,6 +54,7 @@ class FalconH1Config : public ModelConfig {
   void set_layer_count(int64_t count) override;
   std::vector<std::string> adopt_shapes(const WeightShapes&) override { return {}; }  // config.json wins
   bool may_have_spare_ids() const override { return true; }
+  bool use_float32_rope_angles() override { return rope_float32_angles = true; }
   void check() const override;
   std::string to_json() const override;
   std::unique_ptr<ModelConfig> clone() const override { return std::make_unique<FalconH1Config>(*this); }

@@ -105,6 +105,8 @@ std::string config_text(const ModelConfig& config, Dtype dtype) {
 ModelFolder load_model_folder(const std::filesystem::path& path, const LoadOptions& options) {
   const std::filesystem::path folder = find_folder(path);
   const std::unique_ptr<ModelConfig> config = read_config(folder / kConfigFile);
+  if (options.rope_compat && !config->use_float32_rope_angles())
+    fail("{}: rope_compat is for models with rotary positions; {} has none", folder.string(), config->model_type());
   ModelFolder result;
   // The vocabulary before the weights: it is the cheaper one to be wrong about.
   if (options.need_tokenizer || has_tokenizer_file(folder)) {

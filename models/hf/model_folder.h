@@ -24,6 +24,7 @@ struct ModelFolder {
 
 struct LoadOptions {
   bool need_tokenizer = true;  // false: a folder without one loads, for work on ids
+  bool rope_compat = false;    // rotary positions with the float32 angles of transformers, if the model has any
   ArenaOptions arena;          // how the parameters are laid out
 };
 

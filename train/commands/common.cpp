@@ -104,6 +104,23 @@ void add_choice(CLI::App& command, const char* name, std::string& value, const s
       ->group(group);
 }
 
+LoadOptions ModelUse::load_options(Device device) const {
+  LoadOptions options;
+  options.rope_compat = rope_compat;
+  options.arena.dtype = *dtype_from_name(dtype);
+  options.arena.device = device;
+  return options;
+}
+
+void add_model_use_options(CLI::App& command, ModelUse& use, const char* group) {
+  add_choice(command, "--dtype", use.dtype, {"f32", "bf16"},
+             "of weights and activations in memory, whatever the file has: bf16 takes half of it", group);
+  command
+      .add_flag("--rope-compat", use.rope_compat,
+                "rotary positions with the float32 angles of transformers, which are off by up to 0.009 far out")
+      ->group(group);
+}
+
 void add_compute_options(CLI::App& command, ComputeOptions& options) {
   add_number(command, "--threads", options.threads, 0, "CPU threads; 0: all cores", "Run")->capture_default_str();
   add_choice(command, "--device", options.device, kDeviceNames, "where to compute", "Run");
@@ -128,10 +145,7 @@ fs::path model_folder_of(const std::string& path, const char* command) {
                                        fs::exists(path) ? "is a file" : "does not exist"));
 }
 
-ModelFolder open_model(const std::string& path, const char* command, bool need_tokenizer, Device device) {
-  LoadOptions options;
-  options.arena.device = device;
-  options.need_tokenizer = need_tokenizer;
+ModelFolder open_model(const std::string& path, const char* command, const LoadOptions& options) {
   ModelFolder folder = load_model_folder(model_folder_of(path, command), options);
   for (const std::string& warning : folder.warnings) print_warning(warning);
   return folder;

@@ -24,6 +24,14 @@ struct ComputeOptions {
   int64_t threads = 0;  // 0: all cores
   std::string device = "auto";
 };
+struct ModelUse {
+  std::string dtype = "f32";
+  bool rope_compat = false;
+
+  LoadOptions load_options(Device device) const;
+};
+// --dtype and --rope-compat, for commands that compute with a loaded model.
+void add_model_use_options(CLI::App& command, ModelUse& use, const char* group);
 void add_compute_options(CLI::App& command, ComputeOptions& options);
 // Sets the number of threads and chooses the device (train/device_choice.h).
 Device apply(const ComputeOptions& options, const char* command);
@@ -33,7 +41,7 @@ Device apply(const ComputeOptions& options, const char* command);
 // there, its newest checkpoint. UsageError for the name of a preset; std::runtime_error when there is no such folder.
 std::filesystem::path model_folder_of(const std::string& path, const char* command);
 // Loads it and prints its warnings to standard error.
-ModelFolder open_model(const std::string& path, const char* command, bool need_tokenizer, Device device = kCpu);
+ModelFolder open_model(const std::string& path, const char* command, const LoadOptions& options);
 
 // ---- ids ----
 // One list of ids: a JSON list, or whole numbers separated by white space. std::invalid_argument beginning with

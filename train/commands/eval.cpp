@@ -22,6 +22,7 @@ constexpr size_t kMaxIdsBytes = size_t{256} << 20;
 
 struct EvalCall {
   std::string model;
+  ModelUse use;
   ComputeOptions compute;
   std::vector<std::string> data;
   std::string cache_dir;
@@ -117,8 +118,9 @@ int run_eval(const EvalCall& call) {
   if (on_ids && call.seq_len > 0) throw UsageError("eval: --seq-len is for --data; the rows of --ids are taken whole");
   if (!call.logits_file.empty() && call.logits_file == call.gradients_file)
     throw UsageError("eval: --save-logits and --save-grads must name two files");
-  const Device device = apply(call.compute, "eval");
-  const ModelFolder folder = open_model(call.model, "eval", !on_ids, device);
+  LoadOptions options = call.use.load_options(apply(call.compute, "eval"));
+  options.need_tokenizer = !on_ids;
+  const ModelFolder folder = open_model(call.model, "eval", options);
   if (on_ids) print_result(evaluate_ids(call, *folder.model), true);
   else print_result(evaluate_text(call, folder), call.json);
   return 0;
@@ -134,6 +136,7 @@ void add_eval_command(CLI::App& app, CommandRun& run) {
       ->required()
       ->type_name("DIR")
       ->group("Model");
+  add_model_use_options(*command, call->use, "Model");
   command->add_option("--data", call->data, ".txt, .jsonl or a folder; may be repeated")
       ->type_name("PATH")
       ->group("On text");

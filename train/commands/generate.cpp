@@ -22,6 +22,7 @@ namespace {
 
 struct GenerateCall {
   std::string model;
+  ModelUse use;
   ComputeOptions compute;
   std::string prompt;
   bool interactive = false;
@@ -148,7 +149,7 @@ int run_generate(const GenerateCall& given) {
   GenerateCall call = given;
   const Device device = apply(call.compute, "generate");
   const std::filesystem::path path = model_folder_of(call.model, "generate");
-  const ModelFolder folder = open_model(call.model, "generate", true, device);
+  const ModelFolder folder = open_model(call.model, "generate", call.use.load_options(device));
   call.options.window = call.window == "exact" ? Window::exact : Window::half;
   call.options.end_ids = end_ids_of(path, *folder.tokenizer);
   const WindowCallback on_window = [&](int64_t longest) { announce_window(longest, call.options.window); };
@@ -200,6 +201,7 @@ void add_generate_command(CLI::App& app, CommandRun& run) {
       ->required()
       ->type_name("DIR")
       ->group("Text");
+  add_model_use_options(*command, call->use, "Model");
   command->add_option("--prompt", call->prompt, "what to continue; without it, every line that is typed")
       ->group("Text");
   add_number(*command, "--max-new-tokens", call->options.max_new_tokens, 1, "length of the continuation", "Text")

@@ -42,7 +42,9 @@ std::unique_ptr<LanguageModel> describe_model(const InfoCall& call) {
     if (has_overrides(call.overrides))
       throw UsageError(
           "info: --vocab-size, --max-seq-len and --layers are for presets and config.json; a folder has weights");
-    return std::move(open_model(call.model, "info", false).model);
+    LoadOptions options;
+    options.need_tokenizer = false;
+    return std::move(open_model(call.model, "info", options).model);
   }
   const std::unique_ptr<ModelConfig> config =
       is_preset(call.model) ? preset_config(call.model) : read_config(call.model);
