@@ -6,6 +6,8 @@
 
 namespace vigor::testing::causal_conv1d_cases {
 
+using testing::expect_near_largest;
+
 struct Case {
   std::vector<Tensor> inputs;  // x, weight, bias, state
   Tensor lengths, resets;

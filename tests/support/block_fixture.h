@@ -8,7 +8,7 @@
 #include "nn/parameter_arena.h"
 #include "nn/rwkv.h"
 #include "tensor/safetensors.h"
-#include "tests/support/testing.h"
+#include "tests/support/near_largest.h"
 
 namespace vigor::testing {
 
@@ -89,15 +89,9 @@ class BlockParity {
     options.device = device;
     return options;
   }
-  static double largest(const Tensor& x) {
-    double result = 0;
-    for (const double value : x.to_vector<double>()) result = std::max(result, std::fabs(value));
-    return result;
-  }
   void expect_near(const Tensor& actual, const std::string& name, double relative) const {
     SCOPED_TRACE(name);
-    const Tensor expected = file_.tensor(name);
-    expect_close(to_device(actual, kCpu), expected, relative * largest(expected));
+    expect_near_largest(actual, file_.tensor(name), relative);
   }
   Tensor there(const Tensor& x) const { return to_device(x, device_); }
 

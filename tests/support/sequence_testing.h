@@ -4,7 +4,7 @@
 #include "autograd/engine.h"
 #include "autograd/variable.h"
 #include "tests/support/against_f64.h"
-#include "tests/support/testing.h"
+#include "tests/support/near_largest.h"
 
 namespace vigor::testing {
 
@@ -36,15 +36,6 @@ inline SequenceCase ragged(SequenceCase c) {
 // A fixed random gradient for a result.
 inline Tensor output_gradient(const Tensor& y) {
   return converted(random(y.shape(), Dtype::f64, 100 + static_cast<uint32_t>(y.rank())), y.dtype());
-}
-
-// Errors are measured against the largest element: every element is a sum over terms of that size. Infinities agree.
-inline void expect_near_largest(const Tensor& actual, const Tensor& expected, double tolerance,
-                                const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
-  double largest = 0;
-  for (const double v : expected.to_vector<double>())
-    if (std::isfinite(v)) largest = std::max(largest, std::fabs(v));
-  expect_close(actual, expected, tolerance * largest, 0, file, line);
 }
 
 inline Tensor part(const Tensor& x, int dim, int64_t start, int64_t end) {
