@@ -7,6 +7,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "models/config.h"
 #include "tensor/check.h"
 #include "tensor/file.h"
 
@@ -134,6 +135,15 @@ void ConfigFields::complain(std::string message) { complaints_.push_back(std::mo
 
 void ConfigFields::finish() const {
   if (!complaints_.empty()) fail("{}: {}", origin_, fmt::join(complaints_, "; "));
+}
+
+void ConfigFields::finish(const ModelConfig& config) const {
+  finish();
+  try {
+    config.check();
+  } catch (const std::invalid_argument& error) {
+    fail("{}: {}", origin_, error.what());
+  }
 }
 
 // The value of `key`, if `fits` says that it has the right type, which messages call `type`.

@@ -8,16 +8,19 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace vigor {
 
+class ModelConfig;
+
 class ConfigFields {
  public:
   // std::invalid_argument, beginning with `origin`, when the text is not a JSON object or nests deeper than
-  // kMaxJsonDepth.
+  // 64 levels.
   ConfigFields(std::string_view json, std::string origin);
   ~ConfigFields();
   ConfigFields(const ConfigFields&) = delete;
@@ -41,7 +44,18 @@ class ConfigFields {
   std::string object(const char* key);
 
   void complain(std::string message);
+  // Turns a std::invalid_argument of `read` into a complaint.
+  template <class F>
+  void complain_of(const F& read) {
+    try {
+      read();
+    } catch (const std::invalid_argument& error) {
+      complain(error.what());
+    }
+  }
   void finish() const;  // std::invalid_argument with all complaints, if there are any
+  // The same, then what config.check() says of the values read, with the origin put before it.
+  void finish(const ModelConfig& config) const;
 
   // Replaces values, or appends them; the other keys stay as they were, in their order.
   void set(const char* key, int64_t value);

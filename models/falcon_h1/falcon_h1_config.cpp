@@ -1,13 +1,13 @@
 #include "models/falcon_h1/falcon_h1_config.h"
 
 #include <fmt/core.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "kernels/causal_conv1d/causal_conv1d.h"
 #include "models/config_fields.h"
+#include "models/config_rules.h"
 #include "tensor/check.h"
 #include "tensor/file.h"
 
@@ -49,11 +49,7 @@ double read_rope_theta(ConfigFields& fields) {
     const std::string type = rope.text("rope_type", rope.text("type", "default"));
     if (type != "default")
       fields.complain(fmt::format("{}: rope_type \"{}\" is not known; only \"default\" is", key, printable(type)));
-    try {
-      rope.finish();
-    } catch (const std::invalid_argument& error) {
-      fields.complain(error.what());
-    }
+    fields.complain_of([&] { rope.finish(); });
   }
   return theta;
 }
@@ -126,31 +122,6 @@ void read_multipliers(ConfigFields& fields, FalconH1Multipliers& multipliers) {
   read_list(fields, "ssm_multipliers", multipliers.ssm);
 }
 
-// ---- checking ----
-
-class Rules {
- public:
-  void range(const char* key, int64_t value, int64_t low, int64_t high) {
-    if (value < low || value > high)
-      complaints_.push_back(fmt::format("{} must be in {}..{}; got {}", key, low, high, value));
-  }
-  void divides(const char* divisor_key, int64_t divisor, const char* key, int64_t value) {
-    if (divisor > 0 && value % divisor != 0)
-      complaints_.push_back(fmt::format("{} must divide {}; got {} and {}", divisor_key, key, divisor, value));
-  }
-  void finite(const char* key, double value) { require(std::isfinite(value), "{} must be finite; got {}", key, value); }
-  template <class... Args>
-  void require(bool holds, fmt::format_string<Args...> message, Args&&... args) {
-    if (!holds) complaints_.push_back(fmt::format(message, std::forward<Args>(args)...));
-  }
-  void finish() const {
-    if (!complaints_.empty()) fail("falcon_h1 config: {}", fmt::join(complaints_, "; "));
-  }
-
- private:
-  std::vector<std::string> complaints_;
-};
-
 constexpr const char* kSkeleton =
     R"({"architectures": ["FalconH1ForCausalLM"], "model_type": "falcon_h1", "torch_dtype": "float32",)"
     R"( "hidden_act": "silu", "rope_scaling": null})";
@@ -168,7 +139,7 @@ void FalconH1Config::set_layer_count(int64_t count) {
 }
 
 void FalconH1Config::check() const {
-  Rules rules;
+  ConfigRules rules("falcon_h1 config");
   rules.range("vocab_size", vocab_size, 1, kMaxVocab);
   rules.range("hidden_size", d_model, 1, kMaxWidth);
   rules.range("max_position_embeddings", max_seq_len, 1, kMaxSequence);
@@ -237,12 +208,7 @@ std::unique_ptr<ModelConfig> FalconH1Config::parse(std::string_view json, const 
   config->pad = read_id(fields, "pad_token_id", 0);
   config->eos = fields.integers("eos_token_id");
   if (!fields.has("eos_token_id") && !fields.is_null("eos_token_id")) config->eos = {2};
-  fields.finish();
-  try {
-    config->check();
-  } catch (const std::invalid_argument& error) {
-    fail("{}: {}", origin, error.what());
-  }
+  fields.finish(*config);
   config->source_json_ = json;
   return config;
 }

@@ -9,6 +9,7 @@
 #include <cstdlib>
 
 #include "models/config_fields.h"
+#include "models/config_rules.h"
 #include "models/hybrid/block_kinds.h"
 #include "models/hybrid/block_sequence.h"
 #include "tensor/check.h"
@@ -59,26 +60,10 @@ void complain_of_unknown_keys(ConfigFields& fields) {
   }
 }
 
-// Turns an exception of `read` into a complaint.
-template <class F>
-void complain_of(ConfigFields& fields, const F& read) {
-  try {
-    read();
-  } catch (const std::invalid_argument& error) {
-    fields.complain(error.what());
-  }
-}
-
 Arrangement arrangement_of(const std::string& name) {
   for (const Arrangement arrangement : {Arrangement::SA_M, Arrangement::S_A_M, Arrangement::SAM})
     if (name == name_of(arrangement)) return arrangement;
   fail("arrangement must be SA_M, S_A_M or SAM; got \"{}\"", printable(name));
-}
-
-template <class T>
-void require_range(std::vector<std::string>& complaints, const char* key, T value, T low, T high) {
-  if (!(value >= low && value <= high))
-    complaints.push_back(fmt::format("{} must be in {}..{}; got {}", key, low, high, value));
 }
 
 }  // namespace
@@ -127,17 +112,16 @@ void HybridConfig::set_layer_count(int64_t layers) {
 }
 
 void HybridConfig::check() const {
-  std::vector<std::string> complaints;
-  for (const IntegerKey& key : kIntegers) require_range(complaints, key.name, this->*key.field, key.low, key.high);
-  require_range<int64_t>(complaints, "the number of blocks", layer_count(), 1, kMaxBlocks);
-  require_range(complaints, "rope_theta", rope_theta, 1.0, 1e15);
-  require_range(complaints, "initializer_range", initializer_range, 1e-6, 10.0);
-  require_range(complaints, "channel_base", channel_base, 0.0, static_cast<double>(kMaxWidth));
-  if ((channel_base == 0) == (block_parameters == 0))
-    complaints.emplace_back("exactly one of channel_base and block_parameters must be given");
-  if (head_dim % 2 != 0)
-    complaints.push_back(fmt::format("head_dim must be even for the rotation of pairs (rope_theta); got {}", head_dim));
-  if (!complaints.empty()) fail("hybrid config: {}", fmt::join(complaints, "; "));
+  ConfigRules rules("hybrid config");
+  for (const IntegerKey& key : kIntegers) rules.range(key.name, this->*key.field, key.low, key.high);
+  rules.range("the number of blocks", layer_count(), 1, kMaxBlocks);
+  rules.range("rope_theta", rope_theta, 1.0, 1e15);
+  rules.range("initializer_range", initializer_range, 1e-6, 10.0);
+  rules.range("channel_base", channel_base, 0.0, static_cast<double>(kMaxWidth));
+  rules.require((channel_base == 0) != (block_parameters == 0),
+                "exactly one of channel_base and block_parameters must be given");
+  rules.require(head_dim % 2 == 0, "head_dim must be even for the rotation of pairs (rope_theta); got {}", head_dim);
+  rules.finish();
   try {
     solve_channel_widths(*this);
   } catch (const std::invalid_argument& error) {
@@ -197,16 +181,11 @@ std::unique_ptr<ModelConfig> HybridConfig::parse(std::string_view json, const st
   config->initializer_range = fields.number("initializer_range", config->initializer_range);
   const std::string blocks = fields.text("blocks"), split = fields.text("channel_split", to_string(config->split)),
                     arrangement = fields.text("arrangement", name_of(config->arrangement));
-  if (fields.has("blocks")) complain_of(fields, [&] { config->blocks = expand_blocks(blocks, block_letters()); });
-  complain_of(fields, [&] { config->split = parse_channel_split(split); });
-  complain_of(fields, [&] { config->arrangement = arrangement_of(arrangement); });
+  if (fields.has("blocks")) fields.complain_of([&] { config->blocks = expand_blocks(blocks, block_letters()); });
+  fields.complain_of([&] { config->split = parse_channel_split(split); });
+  fields.complain_of([&] { config->arrangement = arrangement_of(arrangement); });
   complain_of_unknown_keys(fields);
-  fields.finish();
-  try {
-    config->check();
-  } catch (const std::invalid_argument& error) {
-    fail("{}: {}", origin, error.what());
-  }
+  fields.finish(*config);
   config->source_json_ = json;
   return config;
 }

@@ -1,11 +1,11 @@
 #include "models/i3/i3_config.h"
 
 #include <fmt/core.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 
 #include "models/config_fields.h"
+#include "models/config_rules.h"
 #include "tensor/check.h"
 #include "tensor/file.h"
 
@@ -35,11 +35,6 @@ std::vector<I3LayerKind> in_published_order(int64_t hybrid_layers, int64_t atten
   std::vector<I3LayerKind> kinds(static_cast<size_t>(hybrid_layers), I3LayerKind::hybrid);
   kinds.insert(kinds.end(), static_cast<size_t>(attention_layers), I3LayerKind::attention);
   return kinds;
-}
-
-void require_range(std::vector<std::string>& complaints, const char* key, int64_t value, int64_t low, int64_t high) {
-  if (value < low || value > high)
-    complaints.push_back(fmt::format("{} must be in {}..{}; got {}", key, low, high, value));
 }
 
 // The layers in order, from layer_types, or from conv_layers and attn_layers.
@@ -110,17 +105,16 @@ std::vector<std::string> I3Config::adopt_shapes(const WeightShapes& shapes) {
 }
 
 void I3Config::check() const {
-  std::vector<std::string> complaints;
-  require_range(complaints, "vocab_size", vocab_size, 1, kMaxVocab);
-  require_range(complaints, "d_model", d_model, 1, kMaxWidth);
-  require_range(complaints, "max_seq_len", max_seq_len, 1, kMaxSequence);
-  require_range(complaints, "n_layers", layer_count(), 1, kMaxLayers);
-  require_range(complaints, "n_heads", n_heads, 1, kMaxWidth);
-  require_range(complaints, "d_state", d_state, 1, kMaxWidth);
-  require_range(complaints, "ffn_rank", ffn_rank, 0, kMaxWidth);
-  if (n_heads > 0 && d_model % n_heads != 0)
-    complaints.push_back(fmt::format("n_heads must divide d_model; got {} and {}", n_heads, d_model));
-  if (!complaints.empty()) fail("i3 config: {}", fmt::join(complaints, "; "));
+  ConfigRules rules("i3 config");
+  rules.range("vocab_size", vocab_size, 1, kMaxVocab);
+  rules.range("d_model", d_model, 1, kMaxWidth);
+  rules.range("max_seq_len", max_seq_len, 1, kMaxSequence);
+  rules.range("n_layers", layer_count(), 1, kMaxLayers);
+  rules.range("n_heads", n_heads, 1, kMaxWidth);
+  rules.range("d_state", d_state, 1, kMaxWidth);
+  rules.range("ffn_rank", ffn_rank, 0, kMaxWidth);
+  rules.divides("n_heads", n_heads, "d_model", d_model);
+  rules.finish();
 }
 
 std::string I3Config::to_json() const {
@@ -160,12 +154,7 @@ std::unique_ptr<ModelConfig> I3Config::parse(std::string_view json, const std::s
   const std::string tokenizer = fields.text("tokenizer_type", "chunk");
   if (tokenizer != "chunk" && tokenizer != "bpe")
     fields.complain(fmt::format("tokenizer_type must be \"chunk\" or \"bpe\"; got \"{}\"", printable(tokenizer)));
-  fields.finish();
-  try {
-    config->check();
-  } catch (const std::invalid_argument& error) {
-    fail("{}: {}", origin, error.what());
-  }
+  fields.finish(*config);
   config->source_json_ = json;
   return config;
 }
