@@ -44,9 +44,11 @@ Tensor Attention::forward(const Tensor& x, LayerCache& cache, const TokenPositio
 }
 
 LayerCache Attention::make_cache(int64_t batch, int64_t capacity) const {
-  const Shape sizes{batch, capacity, heads_, channels_ / heads_};
-  return {
-      {zeros(sizes, qkv.weight.dtype(), qkv.weight.device()), zeros(sizes, qkv.weight.dtype(), qkv.weight.device())}};
+  // Head by head in memory, so that a step reads the keys of a head in one run.
+  const Shape sizes{batch, heads_, capacity, channels_ / heads_};
+  const Dtype dtype = qkv.weight.dtype();
+  const Device device = qkv.weight.device();
+  return {{transpose(zeros(sizes, dtype, device), 1, 2), transpose(zeros(sizes, dtype, device), 1, 2)}};
 }
 
 double Attention::flops_per_token(int64_t T) const {

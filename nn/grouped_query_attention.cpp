@@ -70,10 +70,11 @@ Tensor GroupedQueryAttention::forward(const Tensor& x, LayerCache& cache, const 
 }
 
 LayerCache GroupedQueryAttention::make_cache(int64_t batch, int64_t capacity) const {
-  const Shape sizes{batch, capacity, options_.kv_heads, options_.head_width};
+  // Head by head in memory, so that a step reads the keys of a head in one run.
+  const Shape sizes{batch, options_.kv_heads, capacity, options_.head_width};
   const Dtype dtype = k_proj.weight.dtype();
   const Device device = k_proj.weight.device();
-  return {{zeros(sizes, dtype, device), zeros(sizes, dtype, device)}};
+  return {{transpose(zeros(sizes, dtype, device), 1, 2), transpose(zeros(sizes, dtype, device), 1, 2)}};
 }
 
 double GroupedQueryAttention::flops_per_token(int64_t T) const {

@@ -228,8 +228,9 @@ void backward_block(const AttentionBackwardBlock<X>& p) {
 }
 
 // ---- few queries ----
-// Each key and value is read from memory once and used for all heads that share it. Scores are dot products, because
-// transposing a block would cost more than a few queries gain by it.
+// Each key and value is read from memory once and used by all heads that share it, up to four queries at a time: they
+// stay in registers while a row goes by. While one block is worked on the next one is fetched, keys and values in
+// turns. Scores are dot products, because transposing a block would cost more than a few queries gain by it.
 
 // Elements of the first (last) halves of x and y in turns: x0 y0 x1 y1 ..
 VIGOR_INLINE vfloat interleave_first(vfloat x, vfloat y) {
@@ -251,69 +252,125 @@ VIGOR_INLINE vfloat interleave_last(vfloat x, vfloat y) {
 #endif
 }
 
-// Lane j: q . k_j, for `keys` <= kLanes rows of k; the lanes behind repeat the last one. The sums over lanes of all
-// keys are taken together: each step adds the halves of two vectors into one, until one vector holds all sums.
-template <class X>
-VIGOR_INLINE vfloat dots(const X* q, const X* k, int64_t stride, int64_t keys, int64_t width) {
-  vfloat sum[kLanes] = {};
-  for_each_vector(width, [&](int64_t c, auto lanes) {
-    const vfloat q_c = load(q + c, lanes);
-    for (int64_t j = 0; j < kLanes; ++j)
-      sum[j] = fma(q_c, load(k + (j < keys ? j : keys - 1) * stride + c, lanes), sum[j]);
-  });
+// Lane i becomes the sum of all lanes of sum[i]. They are taken together: each step adds the halves of two vectors into
+// one, until one vector holds all sums.
+VIGOR_INLINE vfloat horizontal_sums(vfloat (&sum)[kLanes]) {
   for (int64_t n = kLanes / 2; n > 0; n /= 2)
     for (int64_t j = 0; j < n; ++j) sum[j] = interleave_first(sum[j], sum[j + n]) + interleave_last(sum[j], sum[j + n]);
   return sum[0];
 }
 
+// s[r][j] = q_r . k_j for R queries [R,width] and `keys` rows of k. Rows of `next` are fetched, as many.
+template <int R, class X>
+VIGOR_INLINE void query_scores(const float* q, HeadRows<const X> k, HeadRows<const X> next, int64_t keys, int64_t width,
+                               float* s) {
+  constexpr int64_t kKeys = kLanes / R;  // at a time: a vector of scores
+  for (int64_t first = 0; first < keys; first += kKeys) {
+    const X *row[kKeys], *next_row[kKeys];
+    for (int64_t j = 0; j < kKeys; ++j) {  // those behind the last one repeat it
+      const int64_t at = first + j < keys ? first + j : keys - 1;
+      row[j] = k.data + at * k.stride;
+      next_row[j] = next.data + at * next.stride;
+    }
+    vfloat sum[kLanes] = {};
+    for_each_vector(width, [&](int64_t c, auto lanes) {
+      vfloat q_c[R];
+      for (int r = 0; r < R; ++r) q_c[r] = load(q + r * width + c, lanes);
+#pragma GCC unroll 16
+      for (int64_t j = 0; j < kKeys; ++j) {
+        const vfloat key = load(row[j] + c, lanes);
+        __builtin_prefetch(next_row[j] + c, 0, 2);
+#pragma GCC unroll 4
+        for (int r = 0; r < R; ++r) sum[r * kKeys + j] = fma(q_c[r], key, sum[r * kKeys + j]);
+      }
+    });
+    float score[kLanes];
+    store(score, horizontal_sums(sum));
+    for (int r = 0; r < R; ++r) __builtin_memcpy(s + r * kBlock + first, score + r * kKeys, kKeys * sizeof(float));
+  }
+}
+
+// One more block of scores s [n] of a query into its running maximum and sum; s becomes exp(s - maximum), and 0 from
+// `visible` on. Returns what earlier sums must be multiplied by.
+float softmax_step(int64_t n, int64_t visible, float* s, float& maximum, float& sum) {
+  for (int64_t j = visible > 0 ? visible : 0; j < n; ++j) s[j] = -kInfinity;
+  vfloat top = broadcast(maximum);
+  for_each_vector(n, [&](int64_t j, auto lanes) { top = max(top, keep(load(s + j, lanes), lanes, -kInfinity)); });
+  const float largest = horizontal_max(top), shift = largest == -kInfinity ? 0 : largest;
+  vfloat total = zero();
+  for_each_vector(n, [&](int64_t j, auto lanes) {
+    const vfloat e = keep(exp_or_zero(load(s + j, lanes) - shift), lanes, 0);
+    store(s + j, e, lanes);
+    total += e;
+  });
+  const float rescale = exp_or_zero(broadcast(maximum - shift))[0];
+  maximum = largest;
+  sum = sum * rescale + horizontal_sum(total);
+  return rescale;
+}
+
+// o_r = rescale_r o_r + sum_j weight[r][j] v_j. Rows of `next` are fetched, as many.
+template <int R, class X>
+VIGOR_INLINE void add_values(const float* weight, HeadRows<const X> v, HeadRows<const X> next, int64_t keys,
+                             int64_t width, const float* rescale, float* o) {
+  constexpr int kWays = R == 4 ? 2 : 4;  // sums of a row, because one alone would wait for the latency of every fma
+  for_each_vector(width, [&](int64_t c, auto lanes) {
+    vfloat sum[kWays][R] = {};
+    for (int r = 0; r < R; ++r) sum[0][r] = load(o + r * width + c, lanes) * rescale[r];
+    int64_t j = 0;
+    for (; j + kWays <= keys; j += kWays) {
+#pragma GCC unroll 4
+      for (int way = 0; way < kWays; ++way) {
+        const vfloat value = load(v.data + (j + way) * v.stride + c, lanes);
+        __builtin_prefetch(next.data + (j + way) * next.stride + c, 0, 2);
+#pragma GCC unroll 4
+        for (int r = 0; r < R; ++r) sum[way][r] = fma(value, weight[r * kBlock + j + way], sum[way][r]);
+      }
+    }
+    for (; j < keys; ++j)
+      for (int r = 0; r < R; ++r)
+        sum[0][r] = fma(load(v.data + j * v.stride + c, lanes), weight[r * kBlock + j], sum[0][r]);
+    for (int r = 0; r < R; ++r) {
+      for (int way = 1; way < kWays; ++way) sum[0][r] += sum[way][r];
+      store(o + r * width + c, sum[0][r], lanes);
+    }
+  });
+}
+
+// Rows [row, row + R) of all heads * queries, over the block of keys from `first` on.
+template <int R, class X>
+VIGOR_INLINE void few_queries_block(const AttentionFewQueries<X>& p, int64_t row, int64_t first, int64_t keys,
+                                    const float* q, float* o, float* maximum, float* sum, float* weight) {
+  const HeadRows<const X> k = rows_from(p.k, first), v = rows_from(p.v, first);
+  query_scores<R>(q + row * p.width, k, v, keys, p.width, weight);
+  float rescale[R];
+  for (int r = 0; r < R; ++r)
+    rescale[r] = softmax_step(keys, p.visible.of((row + r) % p.queries) - first, weight + r * kBlock, maximum[row + r],
+                              sum[row + r]);
+  add_values<R>(weight, v, rows_from(k, kBlock), keys, p.width, rescale, o + row * p.width);
+}
+
 template <class X>
 void few_queries(const AttentionFewQueries<X>& p) {
   const int64_t rows = p.heads * p.queries;
-  float* o = p.scratch;                                                              // [rows,width]
-  float *maximum = o + rows * p.width, *sum = maximum + rows, *weight = sum + rows;  // weight [kBlock]
+  float *o = p.scratch, *q = o + rows * p.width;               // [rows,width]
+  float *maximum = q + rows * p.width, *sum = maximum + rows;  // [rows]
+  float* weight = sum + rows;                                  // [4,kBlock]
   fill_zeros(o, rows * p.width);
-  for (int64_t i = 0; i < rows; ++i) {
-    maximum[i] = -kInfinity;
-    sum[i] = 0;
+  for (int64_t row = 0; row < rows; ++row) {
+    const X* from = p.q.data + row / p.queries * p.q_head_stride + row % p.queries * p.q.stride;
+    for_each_vector(
+        p.width, [&](int64_t c, auto lanes) { store(q + row * p.width + c, load(from + c, lanes) * p.scale, lanes); });
+    maximum[row] = -kInfinity;
+    sum[row] = 0;
   }
   const int64_t end = p.visible.of(p.queries - 1);
   for (int64_t first = 0; first < end; first += kBlock) {
-    const HeadRows<const X> k = rows_from(p.k, first), v = rows_from(p.v, first);
-    for (int64_t row = 0; row < rows; ++row) {
-      const int64_t head = row / p.queries, i = row % p.queries;
-      int64_t keys = p.visible.of(i) - first;
-      if (keys <= 0) continue;
-      if (keys > kBlock) keys = kBlock;
-      const X* q = p.q.data + head * p.q_head_stride + i * p.q.stride;
-      float largest = maximum[row];
-      for (int64_t j = 0; j < keys; j += kLanes) {
-        const int64_t some = keys - j < kLanes ? keys - j : kLanes;
-        const vfloat s = p.scale * dots(q, k.data + j * k.stride, k.stride, some, p.width);
-        store(weight + j, s);
-        const float top = horizontal_max(keep(s, some, -kInfinity));
-        largest = top > largest ? top : largest;
-      }
-      const float shift = largest == -kInfinity ? 0 : largest;
-      const float rescale = exp_or_zero(broadcast(maximum[row] - shift))[0];
-      vfloat total = zero();
-      for_each_vector(keys, [&](int64_t j, auto lanes) {
-        const vfloat e = keep(exp_or_zero(load(weight + j, lanes) - shift), lanes, 0);
-        store(weight + j, e, lanes);
-        total += e;
-      });
-      maximum[row] = largest;
-      sum[row] = sum[row] * rescale + horizontal_sum(total);
-      for_each_vector(p.width, [&](int64_t c, auto lanes) {
-        // Four sums, because one alone would wait for the latency of every fma.
-        vfloat acc[4] = {load(o + row * p.width + c, lanes) * rescale};
-        const X* value = v.data + c;
-        int64_t j = 0;
-        for (; j + 4 <= keys; j += 4)
-          for (int64_t r = 0; r < 4; ++r, value += v.stride) acc[r] = fma(load(value, lanes), weight[j + r], acc[r]);
-        for (; j < keys; ++j, value += v.stride) acc[0] = fma(load(value, lanes), weight[j], acc[0]);
-        store(o + row * p.width + c, (acc[0] + acc[1]) + (acc[2] + acc[3]), lanes);
-      });
-    }
+    const int64_t keys = end - first < kBlock ? end - first : kBlock;
+    int64_t row = 0;
+    for (; row + 4 <= rows; row += 4) few_queries_block<4>(p, row, first, keys, q, o, maximum, sum, weight);
+    if (row + 2 <= rows) few_queries_block<2>(p, row, first, keys, q, o, maximum, sum, weight);
+    if (rows % 2 == 1) few_queries_block<1>(p, rows - 1, first, keys, q, o, maximum, sum, weight);
   }
   for (int64_t row = 0; row < rows; ++row) {
     X* y = p.y.data + row / p.queries * p.y_head_stride + row % p.queries * p.y.stride;

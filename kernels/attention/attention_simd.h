@@ -67,7 +67,7 @@ struct AttentionFewQueries {
   float* scratch;
 };
 constexpr int64_t attention_few_queries_scratch(int64_t heads, int64_t queries, int64_t width) {
-  return heads * queries * (width + 2) + kAttentionBlock;
+  return heads * queries * (2 * width + 2) + 4 * kAttentionBlock;
 }
 
 // clang-format off
