@@ -28,7 +28,7 @@ __device__ void load_own(float (&values)[4], const Rows<const T>& rows, const Ch
 }
 
 // A block owns a head in a chunk: what reached its results from the state before it.
-template <class T>
+template <bool kTensorCores, class T>
 __global__ void __launch_bounds__(kThreads, kBlocksPerSm)
     from_state_kernel(Problem<T> p, BackwardWork work, Rows<const T> dy, const float* states) {
   __shared__ Tiles tiles;
@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm)
   for (int p0 = 0; p0 < p.P; p0 += kTile) {
     Sums sums;
     clear(sums);
-    multiply<Neighbours::along_depth, Neighbours::along_depth>(
+    multiply<kTensorCores, Neighbours::along_depth, Neighbours::along_depth>(
         sums, tiles, p.N,
         [&](int i, int n) {
           return i < chunk.rows && numbers.first[i] < 0 ? to_float(p.c.row(chunk.b, chunk.begin + i, g)[n]) : 0;
@@ -71,8 +71,9 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm)
 }
 
 // A block owns a head in a chunk: dx, dD, and what its inputs do to the state behind it.
-template <class T>
-__global__ void __launch_bounds__(kThreads) inputs_kernel(Problem<T> p, BackwardWork work, Rows<const T> dy, T* dx) {
+template <bool kTensorCores, class T>
+__global__ void __launch_bounds__(kThreads, kBlocksPerSm)
+    inputs_kernel(Problem<T> p, BackwardWork work, Rows<const T> dy, T* dx) {
   __shared__ Tiles tiles;
   __shared__ Scalars numbers;
   __shared__ float warps[kThreads / kWarpSize];
@@ -90,7 +91,7 @@ __global__ void __launch_bounds__(kThreads) inputs_kernel(Problem<T> p, Backward
     clear(sums);
     if (chunk.rows > 0) {
       // z_j: first what comes from behind the chunk,
-      multiply<Neighbours::along_depth, Neighbours::along_depth>(
+      multiply<kTensorCores, Neighbours::along_depth, Neighbours::along_depth>(
           sums, tiles, p.N,
           [&](int j, int n) {
             return j < chunk.rows && numbers.to_end[j] > 0 ? to_float(p.b.row(chunk.b, chunk.begin + j, g)[n]) : 0;
@@ -107,7 +108,7 @@ __global__ void __launch_bounds__(kThreads) inputs_kernel(Problem<T> p, Backward
         }
       }
       // then from the steps of the chunk.
-      multiply<Neighbours::along_tile, Neighbours::along_tile>(
+      multiply<kTensorCores, Neighbours::along_tile, Neighbours::along_tile>(
           sums, tiles, chunk.rows, [&](int j, int i) { return numbers.left(i, j) * products[i * kQ + j]; },
           [&](int channel, int i) {
             return p0 + channel < p.P ? to_float(dy.row(chunk.b, chunk.begin + i, h)[p0 + channel]) : 0;
@@ -142,8 +143,9 @@ __global__ void __launch_bounds__(kThreads) inputs_kernel(Problem<T> p, Backward
 }
 
 // A block owns a head in a chunk: the pairs of its steps, and from them the gradient of dt.
-template <class T>
-__global__ void __launch_bounds__(kThreads) pairs_kernel(Problem<T> p, BackwardWork work, Rows<const T> dy, T* ddt) {
+template <bool kTensorCores, class T>
+__global__ void __launch_bounds__(kThreads, kBlocksPerSm)
+    pairs_kernel(Problem<T> p, BackwardWork work, Rows<const T> dy, T* ddt) {
   __shared__ Tiles tiles;
   __shared__ Scalars numbers;
   __shared__ float derivatives[kQ][kQ + 1], to[kQ], warps[kThreads / kWarpSize];
@@ -153,7 +155,7 @@ __global__ void __launch_bounds__(kThreads) pairs_kernel(Problem<T> p, BackwardW
   numbers.load(p, chunk, h);
   Sums sums;
   clear(sums);
-  multiply<Neighbours::along_depth, Neighbours::along_depth>(
+  multiply<kTensorCores, Neighbours::along_depth, Neighbours::along_depth>(
       sums, tiles, p.P,
       [&](int i, int c) { return i < chunk.rows ? to_float(dy.row(chunk.b, chunk.begin + i, h)[c]) : 0; },
       [&](int j, int c) { return j < chunk.rows ? to_float(p.x.row(chunk.b, chunk.begin + j, h)[c]) : 0; });
@@ -217,8 +219,8 @@ __global__ void __launch_bounds__(kThreads) group_pairs_kernel(Problem<T> p, Bac
 
 // A block owns 64 columns of dB or dC of a group in a chunk. The products with the states of all heads are one product
 // over heads and channels, so the sum over the heads costs nothing and has one order.
-template <class T, bool kIsB>
-__global__ void __launch_bounds__(kThreads)
+template <bool kTensorCores, bool kIsB, class T>
+__global__ void __launch_bounds__(kThreads, kBlocksPerSm)
     groups_kernel(Problem<T> p, BackwardWork work, Rows<const T> heads, const float* states, T* out) {
   __shared__ Tiles tiles;
   const Chunk chunk(p);
@@ -227,7 +229,7 @@ __global__ void __launch_bounds__(kThreads)
   clear(sums);
   if (chunk.rows > 0) {
     const int64_t first_head = chunk.bk * p.H + g * p.group;
-    multiply<Neighbours::along_depth, Neighbours::along_tile>(
+    multiply<kTensorCores, Neighbours::along_depth, Neighbours::along_tile>(
         sums, tiles, p.group * p.P,
         [&](int i, int k) {
           const int head = static_cast<int>(static_cast<unsigned>(k) / static_cast<unsigned>(p.P));
@@ -242,11 +244,11 @@ __global__ void __launch_bounds__(kThreads)
       return n0 + n < p.N ? to_float(other.row(chunk.b, chunk.begin + j, g)[n0 + n]) : 0;
     };
     if constexpr (kIsB)
-      multiply<Neighbours::along_tile, Neighbours::along_tile>(
+      multiply<kTensorCores, Neighbours::along_tile, Neighbours::along_tile>(
           sums, tiles, chunk.rows, [&](int j, int i) { return pairs[i * kQ + j]; },
           [&](int n, int i) { return row(p.c, n, i); });
     else
-      multiply<Neighbours::along_depth, Neighbours::along_tile>(
+      multiply<kTensorCores, Neighbours::along_depth, Neighbours::along_tile>(
           sums, tiles, chunk.rows, [&](int i, int j) { return pairs[i * kQ + j]; },
           [&](int n, int j) { return row(p.b, n, j); });
   }
@@ -272,7 +274,7 @@ BackwardWork take_backward_work(const Mamba2ScanInputs& in, Scratch& scratch) {
   return work;
 }
 
-template <class T>
+template <class T, bool kTensorCores>
 BackwardWork launch_backward(const Mamba2ScanInputs& in, const Mamba2ScanGradients& grads, Scratch scratch) {
   const Problem<T> p(in, take_work(in, scratch));
   const BackwardWork work = take_backward_work(in, scratch);
@@ -281,15 +283,17 @@ BackwardWork launch_backward(const Mamba2ScanInputs& in, const Mamba2ScanGradien
   const float* states = grads.chunk_states.as<const float>();
   const dim3 heads = chunk_grid(batch, p.chunks, p.H), groups = chunk_grid(batch, p.chunks, p.G),
              group_tiles = chunk_grid(batch, p.chunks, p.G, tiles(p.N));
-  launch_chunk_numbers(p, batch);
-  launch_chunk_sums(p, batch, dy, p.c, true, work.gradients);
+  launch_chunk_numbers<kTensorCores>(p, batch);
+  launch_chunk_sums<kTensorCores>(p, batch, dy, p.c, true, work.gradients);
   launch_carries(p, batch, work.gradients, grads.dlast_state.as<const float>(), grads.dstate.as<float>(), true);
-  from_state_kernel<<<heads, kThreads, 0, cuda_stream()>>>(p, work, dy, states);
-  inputs_kernel<<<heads, kThreads, 0, cuda_stream()>>>(p, work, dy, grads.dx.as<T>());
-  pairs_kernel<<<heads, kThreads, 0, cuda_stream()>>>(p, work, dy, grads.ddt.as<T>());
+  from_state_kernel<kTensorCores><<<heads, kThreads, 0, cuda_stream()>>>(p, work, dy, states);
+  inputs_kernel<kTensorCores><<<heads, kThreads, 0, cuda_stream()>>>(p, work, dy, grads.dx.as<T>());
+  pairs_kernel<kTensorCores><<<heads, kThreads, 0, cuda_stream()>>>(p, work, dy, grads.ddt.as<T>());
   group_pairs_kernel<<<groups, kThreads, 0, cuda_stream()>>>(p, work);
-  groups_kernel<T, true><<<group_tiles, kThreads, 0, cuda_stream()>>>(p, work, p.x, work.gradients, grads.db.as<T>());
-  groups_kernel<T, false><<<group_tiles, kThreads, 0, cuda_stream()>>>(p, work, dy, states, grads.dc.as<T>());
+  groups_kernel<kTensorCores, true>
+      <<<group_tiles, kThreads, 0, cuda_stream()>>>(p, work, p.x, work.gradients, grads.db.as<T>());
+  groups_kernel<kTensorCores, false>
+      <<<group_tiles, kThreads, 0, cuda_stream()>>>(p, work, dy, states, grads.dc.as<T>());
   return work;
 }
 
@@ -304,8 +308,9 @@ int64_t mamba2_scan_backward_scratch_cuda(const Mamba2ScanInputs& in) {
 
 void mamba2_scan_backward_cuda(const Mamba2ScanInputs& in, const Mamba2ScanGradients& grads,
                                const TensorView& scratch) {
-  const mamba2::BackwardWork work = visit_cuda_float(in.x.dtype, "mamba2_scan_backward", [&]<class T>() {
-    return mamba2::launch_backward<T>(in, grads, {scratch.as<float>()});
+  mamba2::BackwardWork work;
+  mamba2::choose_products(in.x.dtype, "mamba2_scan_backward", [&]<class T, bool kTensorCores>() {
+    work = mamba2::launch_backward<T, kTensorCores>(in, grads, {scratch.as<float>()});
   });
   VIGOR_CUDA_CHECK_LAUNCH("mamba2_scan_backward");
   const Shape sizes{in.x.sizes[0] * mamba2_scan_chunks_cuda(in), 3, in.x.sizes[2]};

@@ -54,7 +54,7 @@ __global__ void __launch_bounds__(kThreads) decays_kernel(Problem<T> p) {
 }
 
 // A block owns a chunk of a group: C_i . B_j, which all heads of the group share.
-template <class T>
+template <bool kTensorCores, class T>
 __global__ void __launch_bounds__(kThreads, kBlocksPerSm) products_kernel(Problem<T> p) {
   __shared__ Tiles tiles;
   const Chunk chunk(p);
@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm) products_kernel(Proble
   };
   Sums sums;
   clear(sums);
-  multiply<Neighbours::along_depth, Neighbours::along_depth>(
+  multiply<kTensorCores, Neighbours::along_depth, Neighbours::along_depth>(
       sums, tiles, p.N, [&](int i, int n) { return factor(p.c, i, n); },
       [&](int j, int n) { return factor(p.b, j, n); });
   float* out = p.work.products + (chunk.bk * p.G + g) * kQ * kQ;
@@ -74,7 +74,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm) products_kernel(Proble
 }
 
 // A block owns a tile of P and N of a head's state in a chunk.
-template <class T, bool kBackward>
+template <bool kTensorCores, bool kBackward, class T>
 __global__ void __launch_bounds__(kThreads, kBlocksPerSm)
     chunk_sums_kernel(Problem<T> p, Rows<const T> left, Rows<const T> right, float* states) {
   __shared__ Tiles tiles;
@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm)
   __syncthreads();
   Sums sums;
   clear(sums);
-  multiply<Neighbours::along_tile, Neighbours::along_tile>(
+  multiply<kTensorCores, Neighbours::along_tile, Neighbours::along_tile>(
       sums, tiles, chunk.rows,
       [&](int i, int j) {
         return p0 + i < p.P ? weights[j] * to_float(left.row(chunk.b, chunk.begin + j, h)[p0 + i]) : 0;
@@ -145,17 +145,17 @@ Work take_work(const Mamba2ScanInputs& in, Scratch& scratch) {
   return work;
 }
 
-template <class T>
+template <bool kTensorCores, class T>
 void launch_chunk_numbers(const Problem<T>& p, int64_t batch) {
   decays_kernel<T>
       <<<chunk_grid(batch, p.chunks, static_cast<int>(ceil_div(p.H, kWarps))), kThreads, 0, cuda_stream()>>>(p);
-  products_kernel<T><<<chunk_grid(batch, p.chunks, p.G), kThreads, 0, cuda_stream()>>>(p);
+  products_kernel<kTensorCores><<<chunk_grid(batch, p.chunks, p.G), kThreads, 0, cuda_stream()>>>(p);
 }
 
-template <class T>
+template <bool kTensorCores, class T>
 void launch_chunk_sums(const Problem<T>& p, int64_t batch, Rows<const T> left, Rows<const T> right, bool backward,
                        float* states) {
-  const auto kernel = backward ? chunk_sums_kernel<T, true> : chunk_sums_kernel<T, false>;
+  const auto kernel = backward ? chunk_sums_kernel<kTensorCores, true, T> : chunk_sums_kernel<kTensorCores, false, T>;
   kernel<<<chunk_grid(batch, p.chunks, p.H, tiles(p.P) * tiles(p.N)), kThreads, 0, cuda_stream()>>>(p, left, right,
                                                                                                     states);
 }
@@ -168,13 +168,15 @@ void launch_carries(const Problem<T>& p, int64_t batch, float* states, const flo
            cuda_stream()>>>(p, states, start, end);
 }
 
-#define VIGOR_MAMBA2_CHUNKS(T)                                                                             \
-  template void launch_chunk_numbers(const Problem<T>&, int64_t);                                          \
-  template void launch_chunk_sums(const Problem<T>&, int64_t, Rows<const T>, Rows<const T>, bool, float*); \
-  template void launch_carries(const Problem<T>&, int64_t, float*, const float*, float*, bool);
-VIGOR_MAMBA2_CHUNKS(float)
-VIGOR_MAMBA2_CHUNKS(__nv_bfloat16)
-#undef VIGOR_MAMBA2_CHUNKS
+#define VIGOR_MAMBA2_PRODUCTS(T, tensor_cores)                                  \
+  template void launch_chunk_numbers<tensor_cores>(const Problem<T>&, int64_t); \
+  template void launch_chunk_sums<tensor_cores>(const Problem<T>&, int64_t, Rows<const T>, Rows<const T>, bool, float*);
+VIGOR_MAMBA2_PRODUCTS(float, false)
+VIGOR_MAMBA2_PRODUCTS(__nv_bfloat16, false)
+VIGOR_MAMBA2_PRODUCTS(__nv_bfloat16, true)
+#undef VIGOR_MAMBA2_PRODUCTS
+template void launch_carries(const Problem<float>&, int64_t, float*, const float*, float*, bool);
+template void launch_carries(const Problem<__nv_bfloat16>&, int64_t, float*, const float*, float*, bool);
 
 }  // namespace mamba2
 }  // namespace vigor

@@ -5,8 +5,9 @@
 // chunks together (bk = b K + k), blockIdx.y heads or groups, blockIdx.z tiles of the result.
 #include <cstdint>
 
+#include "kernels/kernel_version.h"
 #include "kernels/mamba2_scan/mamba2_scan_kernels.h"
-#include "tensor/cuda_kernel.cuh"
+#include "kernels/tensor_core_cuda.cuh"
 
 namespace vigor::mamba2 {
 
@@ -123,8 +124,13 @@ struct Scalars {
 
 // ---- a tile of a product: 256 threads, four rows and four columns each ----
 
+inline constexpr int kFloatPitch = kTile + 4;  // of a row of floats: no two of four rows begin in one bank
+inline constexpr int kHalfPitch = kDepth + 8;  // of a row of bf16: the eight rows that ldmatrix reads lie in all banks
+
+// Shared memory for the factors; with tensor cores also for their sums.
 struct Tiles {
-  alignas(16) float a[kDepth][kTile + 4], b[kDepth][kTile + 4];
+  alignas(16) float memory[kTile * kFloatPitch];
+  static_assert(kTile == 2 * kDepth && kHalfPitch <= kFloatPitch);
 };
 
 using Sums = float[4][4];
@@ -142,27 +148,27 @@ __device__ inline void clear(Sums& sums) {
 enum class Neighbours { along_tile, along_depth };
 
 template <Neighbours kNeighbours, class F>
-__device__ void stage(float (&tile)[kDepth][kTile + 4], int begin, int count, F factor) {
+__device__ void stage(float* tile, int begin, int count, F factor) {
   for (int e = static_cast<int>(threadIdx.x); e < kTile * kDepth; e += kThreads) {
     const int k = kNeighbours == Neighbours::along_depth ? e % kDepth : e / kTile;
     const int i = kNeighbours == Neighbours::along_depth ? e / kDepth : e % kTile;
-    if (k < count) tile[k][i] = factor(i, begin + k);
+    if (k < count) tile[k * kFloatPitch + i] = factor(i, begin + k);
   }
 }
 
-// sums += A [kTile,depth] B [depth,kTile]: a(row, k) and b(column, k) give the factors, zeros outside of them. Starts
-// and ends so that the tiles may be used again.
+// Version 1, any type: products and sums in f32.
 template <Neighbours kA, Neighbours kB, class A, class B>
-__device__ void multiply(Sums& sums, Tiles& tiles, int depth, A a, B b) {
-  const int row = tile_row(), column = tile_column();
+__device__ void multiply_floats(Sums& sums, Tiles& tiles, int depth, A a, B b) {
+  float *tile_a = tiles.memory, *tile_b = tiles.memory + kDepth * kFloatPitch;
   for (int begin = 0; begin < depth; begin += kDepth) {
     const int count = min(depth - begin, kDepth);
-    stage<kA>(tiles.a, begin, count, a);
-    stage<kB>(tiles.b, begin, count, b);
+    stage<kA>(tile_a, begin, count, a);
+    stage<kB>(tile_b, begin, count, b);
     __syncthreads();
 #pragma unroll 4
     for (int k = 0; k < count; ++k) {
-      const auto rows = load_pack<4>(&tiles.a[k][row]), columns = load_pack<4>(&tiles.b[k][column]);
+      const auto rows = load_pack<4>(tile_a + k * kFloatPitch + tile_row());
+      const auto columns = load_pack<4>(tile_b + k * kFloatPitch + tile_column());
 #pragma unroll
       for (int i = 0; i < 4; ++i)
 #pragma unroll
@@ -170,6 +176,80 @@ __device__ void multiply(Sums& sums, Tiles& tiles, int depth, A a, B b) {
     }
     __syncthreads();
   }
+}
+
+// A row of the tile holds the factors of all depths, in pairs; zeros up to a multiple of 16.
+template <Neighbours kNeighbours, class F>
+__device__ void stage_halves(__nv_bfloat16* tile, int begin, int count, F factor) {
+  constexpr int kPairs = kDepth / 2;
+  for (int e = static_cast<int>(threadIdx.x); e < kTile * kPairs; e += kThreads) {
+    const int k = 2 * (kNeighbours == Neighbours::along_depth ? e % kPairs : e / kTile);
+    const int i = kNeighbours == Neighbours::along_depth ? e / kPairs : e % kTile;
+    if (k >= (count + 15) / 16 * 16) continue;
+    const float first = k < count ? factor(i, begin + k) : 0, second = k + 1 < count ? factor(i, begin + k + 1) : 0;
+    *reinterpret_cast<__nv_bfloat162*>(tile + i * kHalfPitch + k) = __floats2bfloat162_rn(first, second);
+  }
+}
+
+// Version 2, for bf16 activations: factors are rounded to bf16 and multiplied by tensor cores, with sums in f32. A warp
+// owns 16 rows and 32 columns; at the end the sums go to the threads that version 1 has them in.
+template <Neighbours kA, Neighbours kB, class A, class B>
+__device__ void multiply_halves(Sums& sums, Tiles& tiles, int depth, A a, B b) {
+  auto *tile_a = reinterpret_cast<__nv_bfloat16*>(tiles.memory), *tile_b = tile_a + kTile * kHalfPitch;
+  const int lane = static_cast<int>(threadIdx.x) % kWarpSize, warp = static_cast<int>(threadIdx.x) / kWarpSize;
+  const int row = warp % 4 * 16, column = warp / 4 * 32;
+  float c[4][4] = {};  // [8 columns each][as multiply_add() has them]
+  for (int begin = 0; begin < depth; begin += kDepth) {
+    const int count = min(depth - begin, kDepth);
+    stage_halves<kA>(tile_a, begin, count, a);
+    stage_halves<kB>(tile_b, begin, count, b);
+    __syncthreads();
+    for (int k = 0; k < count; k += 16) {
+      uint32_t fragment_a[4];
+      load_matrices<false>(fragment_a, tile_a + (row + lane % 16) * kHalfPitch + k + lane / 16 * 8);
+#pragma unroll
+      for (int pair = 0; pair < 2; ++pair) {
+        uint32_t fragment_b[4];
+        const int b_row = column + pair * 16 + lane / 16 * 8 + lane % 8;
+        load_matrices<false>(fragment_b, tile_b + b_row * kHalfPitch + k + lane / 8 % 2 * 8);
+        multiply_add(c[2 * pair], fragment_a, fragment_b[0], fragment_b[1]);
+        multiply_add(c[2 * pair + 1], fragment_a, fragment_b[2], fragment_b[3]);
+      }
+    }
+    __syncthreads();
+  }
+#pragma unroll
+  for (int n = 0; n < 4; ++n)
+#pragma unroll
+    for (int half = 0; half < 2; ++half)
+      store_pack<2>(tiles.memory + (row + lane / 4 + half * 8) * kFloatPitch + column + n * 8 + lane % 4 * 2,
+                    Pack<float, 2>{c[n][2 * half], c[n][2 * half + 1]});
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const auto added = load_pack<4>(tiles.memory + (tile_row() + i) * kFloatPitch + tile_column());
+#pragma unroll
+    for (int j = 0; j < 4; ++j) sums[i][j] += added.value[j];
+  }
+  __syncthreads();
+}
+
+// sums += A [kTile,depth] B [depth,kTile]: a(row, k) and b(column, k) give the factors, zeros outside of them. Starts
+// and ends so that the tiles may be used again.
+template <bool kTensorCores, Neighbours kA, Neighbours kB, class A, class B>
+__device__ void multiply(Sums& sums, Tiles& tiles, int depth, A a, B b) {
+  if constexpr (kTensorCores) multiply_halves<kA, kB>(sums, tiles, depth, a, b);
+  else multiply_floats<kA, kB>(sums, tiles, depth, a, b);
+}
+
+// Calls launch.template operator()<T, tensor cores>() for activations of `dtype`.
+template <class F>
+void choose_products(Dtype dtype, const char* op, F&& launch) {
+  visit_cuda_float(dtype, op, [&]<class T>() {
+    if constexpr (sizeof(T) == 2)
+      if (kernel_version("mamba2_scan", 2) == 2) return launch.template operator()<T, true>();
+    launch.template operator()<T, false>();
+  });
 }
 
 // A row of a tile: the sum over its columns of what each thread gives, in all 16 threads that share it.
@@ -217,12 +297,12 @@ Work take_work(const Mamba2ScanInputs& in, Scratch& scratch);
 int64_t work_size(const Mamba2ScanInputs& in);
 
 // Fills problem.work.
-template <class T>
+template <bool kTensorCores, class T>
 void launch_chunk_numbers(const Problem<T>& problem, int64_t batch);
 
 // states [B,K,H,P,N] = sum over the steps j of each chunk of w_j left_j right_j^T; left [B,T,H,P], right [B,T,G,N].
 // forward: w = to_end dt', what the chunk adds to the state; backward: w = from_start, to its gradient.
-template <class T>
+template <bool kTensorCores, class T>
 void launch_chunk_sums(const Problem<T>& problem, int64_t batch, Rows<const T> left, Rows<const T> right, bool backward,
                        float* states);
 

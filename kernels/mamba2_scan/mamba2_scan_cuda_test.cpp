@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "kernels/kernel_version.h"
 #include "kernels/mamba2_scan/mamba2_scan_testing.h"
 #include "tests/support/cuda_testing.h"
 #include "tests/support/emulator_counters.h"
@@ -37,11 +38,16 @@ TEST(Mamba2ScanCuda, EqualsF64) {
   for (const Case& c : cases()) expect_equals_f64(c, Dtype::f32, 1e-5);
 }
 
-// y and the gradients of activations are rounded to 8 bits.
+// y and the gradients of activations are rounded to 8 bits; in version 2 the factors of products too, which shows most
+// in sums over steps that cancel.
 TEST(Mamba2ScanCuda, Bf16ActivationsBesideF32States) {
-  for (const Case& c :
-       {ragged_case({4, 66, 2, 6, 1, 4}), make_case({1, 20, 4, 33, 2, 16}), make_case({1, 65, 2, 66, 2, 70})})
-    expect_equals_f64(c, Dtype::bf16, 0.005);
+  const std::vector<Case> all = {ragged_case({4, 66, 2, 6, 1, 4}), make_case({1, 20, 4, 33, 2, 16}),
+                                 make_case({1, 65, 2, 66, 2, 70})};
+  for (const int version : {1, 2}) {
+    const KernelVersionScope scope("mamba2_scan", version);
+    SCOPED_TRACE("version " + std::to_string(version));
+    for (const Case& c : all) expect_equals_f64(c, Dtype::bf16, version == 1 ? 0.005 : 0.02);
+  }
 }
 
 // Decays that leave nothing of a state beside ones that keep it: no overflow, no 0 / 0, no loss of accuracy.

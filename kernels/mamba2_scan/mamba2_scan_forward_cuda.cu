@@ -6,8 +6,8 @@ namespace mamba2 {
 namespace {
 
 // A block owns 64 channels of a head in a chunk: Y = exp(L) C S^T + (M * (C B^T) * dt') X + D X.
-template <class T>
-__global__ void __launch_bounds__(kThreads) outputs_kernel(Problem<T> p, const float* states, T* y) {
+template <bool kTensorCores, class T>
+__global__ void __launch_bounds__(kThreads, kBlocksPerSm) outputs_kernel(Problem<T> p, const float* states, T* y) {
   __shared__ Tiles tiles;
   __shared__ Scalars numbers;
   const Chunk chunk(p);
@@ -17,7 +17,7 @@ __global__ void __launch_bounds__(kThreads) outputs_kernel(Problem<T> p, const f
   if (chunk.rows > 0) {
     numbers.load(p, chunk, h);
     const float* state = states + ((chunk.bk * p.H + h) * p.P + p0) * p.N;
-    multiply<Neighbours::along_depth, Neighbours::along_depth>(
+    multiply<kTensorCores, Neighbours::along_depth, Neighbours::along_depth>(
         sums, tiles, p.N,
         [&](int i, int n) {
           return i < chunk.rows && numbers.first[i] < 0 ? to_float(p.c.row(chunk.b, chunk.begin + i, g)[n]) : 0;
@@ -28,7 +28,7 @@ __global__ void __launch_bounds__(kThreads) outputs_kernel(Problem<T> p, const f
 #pragma unroll
       for (int j = 0; j < 4; ++j) sums[i][j] *= numbers.from_start[tile_row() + i];
     const float* products = p.work.products + (chunk.bk * p.G + g) * kQ * kQ;
-    multiply<Neighbours::along_depth, Neighbours::along_tile>(
+    multiply<kTensorCores, Neighbours::along_depth, Neighbours::along_tile>(
         sums, tiles, chunk.rows,
         [&](int i, int j) { return numbers.left(i, j) * products[i * kQ + j] * numbers.dt[j]; },
         [&](int channel, int j) {
@@ -104,17 +104,18 @@ void launch_step(const Mamba2ScanInputs& in, const Mamba2ScanOutputs& out) {
 int64_t mamba2_scan_forward_scratch_cuda(const Mamba2ScanInputs& in) { return mamba2::work_size(in); }
 
 void mamba2_scan_forward_cuda(const Mamba2ScanInputs& in, const Mamba2ScanOutputs& out, const TensorView& scratch) {
-  visit_cuda_float(in.x.dtype, "mamba2_scan", [&]<class T>() {
+  mamba2::choose_products(in.x.dtype, "mamba2_scan", [&]<class T, bool kTensorCores>() {
     if (!out.chunk_states.defined()) return mamba2::launch_step<T>(in, out);
     mamba2::Scratch pieces{scratch.as<float>()};
     const mamba2::Problem<T> p(in, mamba2::take_work(in, pieces));
     const int64_t batch = in.x.sizes[0];
     float* const states = out.chunk_states.as<float>();
-    mamba2::launch_chunk_numbers(p, batch);
-    mamba2::launch_chunk_sums(p, batch, p.x, p.b, false, states);
+    mamba2::launch_chunk_numbers<kTensorCores>(p, batch);
+    mamba2::launch_chunk_sums<kTensorCores>(p, batch, p.x, p.b, false, states);
     mamba2::launch_carries(p, batch, states, in.state.as<const float>(), out.last_state.as<float>(), false);
-    mamba2::outputs_kernel<<<mamba2::chunk_grid(batch, p.chunks, p.H, mamba2::tiles(p.P)), mamba2::kThreads, 0,
-                             cuda_stream()>>>(p, states, out.y.as<T>());
+    mamba2::outputs_kernel<kTensorCores>
+        <<<mamba2::chunk_grid(batch, p.chunks, p.H, mamba2::tiles(p.P)), mamba2::kThreads, 0, cuda_stream()>>>(
+            p, states, out.y.as<T>());
   });
   VIGOR_CUDA_CHECK_LAUNCH("mamba2_scan");
 }
