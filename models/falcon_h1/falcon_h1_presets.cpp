@@ -1,8 +1,8 @@
 // The published sizes. Multipliers belong to the weights that were trained with them, so a folder brings its own. Known
 // to us are those of 0.5B. The other presets serve for counting and for training from scratch, with weights
-// N(0, 0.02^2), and have multipliers of 1 but for two: the embedding's is 10, so that the residual stream does not start
-// far below what the layers add to it; those of x, B and C are 10, because two factors of 0.02 in a row, in_proj and the
-// convolution, would start the scan near 0.
+// N(0, 0.02^2), and have multipliers of 1 but for two: the embedding's is 10, so that the residual stream does not
+// start far below what the layers add to it; those of x, B and C are 10, because two factors of 0.02 in a row, in_proj
+// and the convolution, would start the scan near 0.
 //
 // Held-out loss after 80 steps of 4 x 128 tokens of stories, 4 layers of tiny-90m, V 2,000, lr 1e-3, one seed: 6.11
 // with all at 1, 6.01 with those of the scan, 5.78 with both; an embedding multiplier of 22.6 = sqrt(d) gave 6.04.
