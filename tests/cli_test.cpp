@@ -128,6 +128,48 @@ TEST_F(Cli, TokenizeRefusesWhatIsNoId) {
   refuse("[1, 2", "not valid JSON");
 }
 
+// ---- tokenizer ----
+
+TEST_F(Cli, TokenizerIsTrainedDescribedAndMeasured) {
+  const std::string folder = file("bpe");
+  const Json trained = json_of({"tokenizer", "train", "--vocab-size", "400", "--data", path("stories.txt"), "--out",
+                                folder, "--special-token", "<end>", "--json"});
+  ASSERT_EQ(trained.size(), 1u);
+  EXPECT_GT(trained[0]["bytes_per_token"], 1.5);
+  EXPECT_GT(trained[0]["tokens_per_word"], 1.0);
+
+  const Json info = json_of({"tokenizer", "info", folder, "--json"});
+  EXPECT_EQ(info["type"], "bpe");
+  EXPECT_EQ(info["vocab_size"], 400);
+  EXPECT_EQ(info["merges"], 400 - 257);
+  EXPECT_EQ(info["special_tokens"]["<end>"], 0);
+  EXPECT_EQ(info["end_id"], 0);
+  EXPECT_EQ(json_of({"tokenizer", "info", model(), "--json"})["type"], "chunk");
+
+  const Json both =
+      json_of({"tokenizer", "report", "--tokenizer", folder, model(), "--data", path("stories.txt"), "--json"});
+  ASSERT_EQ(both.size(), 2u);
+  EXPECT_EQ(both[0]["tokens"], trained[0]["tokens"]);
+  EXPECT_EQ(both[1]["words"], both[0]["words"]);
+  EXPECT_NE(run_program({"tokenizer", "report", "--tokenizer", folder, "--data", path("stories.txt")})
+                .out.find("bytes/token  text"),
+            std::string::npos);
+
+  const std::string text = "Once <end> \u4f60";
+  const std::string ids = run_program({"tokenize", "--tokenizer", folder}, {.input = text}).out;
+  EXPECT_EQ(run_program({"tokenize", "--tokenizer", folder, "--decode"}, {.input = ids}).out, text);
+}
+
+TEST_F(Cli, TokenizerOptionsAreChecked) {
+  expect_failure({"tokenizer"}, 2, {"subcommand"});
+  expect_failure({"tokenizer", "train", "--vocab-size", "257", "--out", file("x")}, 2, {"vocab_size", "259"});
+  expect_failure({"tokenizer", "train", "--words", "bert", "--out", file("x")}, 2, {"--words"});
+  expect_failure({"tokenizer", "info", file("nowhere")}, 1, {"nowhere"});
+  expect_failure({"tokenize"}, 2, {"--model", "--tokenizer"});
+  write_file(file("unigram.json"), R"({"merges": 0, "model": {"type": "Unigram", "vocab": [["a", 0]]}})");
+  expect_failure({"tokenizer", "info", file("unigram.json")}, 1, {"type BPE"});
+}
+
 // ---- generate ----
 
 TEST_F(Cli, GenerateContinuesAPrompt) {
@@ -171,8 +213,18 @@ TEST_F(Cli, GenerateWithoutAPromptContinuesEveryLine) {
 
 TEST_F(Cli, GenerateEndsAtAStopString) {
   const auto with = [&](const std::vector<std::string>& more) {
-    std::vector<std::string> call = {"generate", "--model", model(), "--prompt", "a dog", "--json", "--prefill-chunk",
-                                     "1", "--min-p", "0.01", "--repetition-penalty", "1.1"};
+    std::vector<std::string> call = {"generate",
+                                     "--model",
+                                     model(),
+                                     "--prompt",
+                                     "a dog",
+                                     "--json",
+                                     "--prefill-chunk",
+                                     "1",
+                                     "--min-p",
+                                     "0.01",
+                                     "--repetition-penalty",
+                                     "1.1"};
     call.insert(call.end(), more.begin(), more.end());
     return json_of(call);
   };
@@ -188,9 +240,9 @@ TEST_F(Cli, GenerateEndsAtAStopString) {
 TEST_F(Cli, GenerateChats) {
   const std::string chat_template =
       write("template.jinja", "{% for m in messages %}{{ m.role }}:{{ m.content }}\n{% endfor %}assistant:");
-  const std::vector<std::string> call = {"generate",         "--model", model(),    "--chat",     "--chat-template",
-                                         chat_template,      "--json",  "--system", "be a story", "--max-new-tokens",
-                                         "4"};
+  const std::vector<std::string> call = {"generate",        "--model",          model(),  "--chat",
+                                         "--chat-template", chat_template,      "--json", "--system",
+                                         "be a story",      "--max-new-tokens", "4"};
   const ProgramResult result = run_program(call, {.input = "hello\n\nand then\n"});
   ASSERT_EQ(result.status, 0) << result.err;
   const size_t end = result.out.find('\n');

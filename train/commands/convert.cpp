@@ -29,6 +29,7 @@ bool holds_only_a_model(const fs::path& folder) {
     const std::string name = entry.path().filename().string();
     const bool of_a_model = name == "config.json" || is_weight_file(name) || name == "tokenizer.json" ||
                             name == "vocab.json" || name == "tokenizer_config.json" ||
+                            name == "special_tokens_map.json" || name == "chat_template.jinja" ||
                             name == "chunk_vocab_combined.json";
     if (!of_a_model || !entry.is_regular_file()) return false;
   }

@@ -55,7 +55,7 @@ void print_table(const std::vector<std::pair<std::string, Fertility>>& rows, boo
                       {"tokens", row.tokens},
                       {"tokens_per_word", row.tokens_per_word()},
                       {"bytes_per_token", row.bytes_per_token()}});
-    write_standard_output(list.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+    write_standard_output(list.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
     return;
   }
   std::string table = fmt::format("{:>12} {:>12} {:>12} {:>12} {:>12}  text\n", "bytes", "words", "tokens",
@@ -79,6 +79,11 @@ void report(const std::vector<std::string>& data, const std::vector<const Tokeni
 int train_tokenizer(TokenizerCall& call) {
   call.options.words = pattern_of(call);
   if (!call.special_tokens.empty()) call.options.special_tokens = call.special_tokens;
+  try {
+    call.options.check();
+  } catch (const std::invalid_argument& error) {
+    throw UsageError(error.what());
+  }
   if (call.threads > 0) omp_set_num_threads(static_cast<int>(call.threads));
   const std::vector<DataSource> sources = parse_data_sources(call.data);
   const auto counting = [](const DataSource& source, uint64_t nbytes) {
@@ -125,7 +130,7 @@ int tokenizer_info(const TokenizerCall& call) {
     if (tokenizer->token_bytes(id).size() > tokenizer->token_bytes(longest).size()) longest = id;
   info["longest_token"] = {{"id", longest}, {"bytes", tokenizer->token_bytes(longest).size()}};
   if (call.json) {
-    write_standard_output(info.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+    write_standard_output(info.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
     return 0;
   }
   std::string text;
@@ -175,17 +180,7 @@ void add_train(CLI::App& parent, const std::shared_ptr<TokenizerCall>& call, Com
       "Examples:\n"
       "  vigor tokenizer train --vocab-size 32768 --data stories.txt chat.jsonl --out tokenizers/mine\n"
       "  vigor train --model falcon-h1-tiny-90m --tokenizer tokenizers/mine --data stories.txt");
-  command->callback([call, &run] {
-    try {
-      TokenizerCall checked = *call;
-      checked.options.words = pattern_of(checked);
-      if (!checked.special_tokens.empty()) checked.options.special_tokens = checked.special_tokens;
-      checked.options.check();
-    } catch (const std::invalid_argument& error) {
-      throw UsageError(error.what());
-    }
-    run = [call] { return train_tokenizer(*call); };
-  });
+  command->callback([call, &run] { run = [call] { return train_tokenizer(*call); }; });
 }
 
 }  // namespace
