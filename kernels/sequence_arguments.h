@@ -12,12 +12,16 @@ inline Tensor unit_stride_values(const Tensor& x) {
   return !x.defined() || x.size(-1) == 1 || x.strides()[x.rank() - 1] == 1 ? x : clone(x);
 }
 
-// "op: name must be letters=[..] dtype on device; got .. (x is ..)" unless `tensor` is that.
+// "op: name must be letters=[..] dtype on device; got .. (x is ..)" unless `tensor` is that; the device only where it
+// can be what is wrong.
 inline void expect_tensor(const char* op, const char* name, const char* letters, const Tensor& tensor,
                           const Shape& shape, Dtype dtype, const Tensor& x) {
   if (tensor.defined() && tensor.shape() == shape && tensor.dtype() == dtype && tensor.device() == x.device()) return;
+  if (!tensor.defined())
+    fail("{}: {} must be {}={} {}; got an undefined tensor (x is {})", op, name, letters, to_string(shape),
+         name_of(dtype), describe(x));
   fail("{}: {} must be {}={} {} on {}; got {} (x is {})", op, name, letters, to_string(shape), name_of(dtype),
-       to_string(x.device()), tensor.defined() ? describe(tensor) : "an undefined tensor", describe(x));
+       to_string(x.device()), describe(tensor), describe(x));
 }
 
 // The dtype of recurrence parameters and states beside x [B,T,C]: f32 beside f32 and bf16, f64 beside f64. Throws when

@@ -1,8 +1,8 @@
 #include "kernels/hybrid_mixer/hybrid_mixer.h"
 
 #include "autograd/node.h"
-#include "kernels/arguments.h"
 #include "kernels/hybrid_mixer/hybrid_mixer_kernels.h"
+#include "kernels/sequence_arguments.h"
 #include "tensor/op_scope.h"
 #include "tensor/primitives.h"
 
@@ -133,41 +133,27 @@ void HybridMixerNode::backward(Backward& b) {
   scope.done({&dx, &dh0, &ds0, &dw_mix.tensor, &da.tensor, &db.tensor, &dc.tensor, &dskip_d.tensor});
 }
 
-void expect(const char* name, const char* letters, const Tensor& tensor, const Shape& shape, Dtype dtype,
-            const Tensor& x) {
-  if (!tensor.defined())
-    fail("hybrid_mixer: {} must be {}={} {}; got an undefined tensor (x is {})", name, letters, to_string(shape),
-         name_of(dtype), describe(x));
-  if (!(tensor.shape() == shape) || tensor.dtype() != dtype || tensor.device() != x.device())
-    fail("hybrid_mixer: {} must be {}={} {} on {}; got {} (x is {})", name, letters, to_string(shape), name_of(dtype),
-         to_string(x.device()), describe(tensor), describe(x));
-}
-
 void check_inputs(const Tensor& x, const Tensor& w_mix, const Tensor& ssm_a, const Tensor& ssm_b, const Tensor& ssm_c,
                   const Tensor& skip_d, const HybridMixerOptions& options) {
   check(x.defined() && ssm_a.defined(), "hybrid_mixer: x and A must be tensors; got an undefined one");
   if (x.rank() != 3 || x.numel() == 0) fail("hybrid_mixer: x must be [B,T,d], none of them 0; got {}", describe(x));
   const Dtype dtype = visit_float(x.dtype(), "hybrid_mixer", []<class X>() { return dtype_of<Accumulator<X>>; });
   if (ssm_a.rank() != 2 || ssm_a.numel() == 0) fail("hybrid_mixer: A must be [n,n]; got {}", describe(ssm_a));
-  const int64_t B = x.size(0), T = x.size(1), d = x.size(2), n = ssm_a.size(0);
-  expect("w_mix", "[d]", w_mix, {d}, dtype, x);
-  expect("A", "[n,n]", ssm_a, {n, n}, dtype, x);
-  expect("B", "[n,d]", ssm_b, {n, d}, dtype, x);
-  expect("C", "[d,n]", ssm_c, {d, n}, dtype, x);
-  expect("D", "[d]", skip_d, {d}, dtype, x);
-  if (options.h0.defined()) expect("h0", "[B,d]", options.h0, {B, d}, dtype, x);
-  if (options.s0.defined()) expect("s0", "[B,n]", options.s0, {B, n}, dtype, x);
-  if (options.resets.defined()) expect("resets", "[B,T]", options.resets, {B, T}, Dtype::u8, x);
+  const int64_t B = x.size(0), d = x.size(2), n = ssm_a.size(0);
+  const auto expect = [&](const char* name, const char* letters, const Tensor& tensor, const Shape& shape) {
+    expect_tensor("hybrid_mixer", name, letters, tensor, shape, dtype, x);
+  };
+  expect("w_mix", "[d]", w_mix, {d});
+  expect("A", "[n,n]", ssm_a, {n, n});
+  expect("B", "[n,d]", ssm_b, {n, d});
+  expect("C", "[d,n]", ssm_c, {d, n});
+  expect("D", "[d]", skip_d, {d});
+  if (options.h0.defined()) expect("h0", "[B,d]", options.h0, {B, d});
+  if (options.s0.defined()) expect("s0", "[B,n]", options.s0, {B, n});
   if (!x.device().is_cpu() && (n > kHybridMaxStates || x.dtype() == Dtype::f64))
     fail("hybrid_mixer: on CUDA x must be f32 or bf16, and n at most {}; got n={} (x is {})", kHybridMaxStates, n,
          describe(x));
-  if (!options.lengths.defined()) return;
-  expect("lengths", "[B]", options.lengths, {B}, Dtype::i32, x);
-  if (!x.device().is_cpu()) return;  // reading them would wait for the GPU; kernels take the nearest of 0 .. T
-  const std::vector<int32_t> lengths = options.lengths.to_vector<int32_t>();
-  for (size_t b = 0; b < lengths.size(); ++b)
-    check(lengths[b] >= 0 && lengths[b] <= T, "hybrid_mixer: lengths must be in 0 .. T={}; lengths[{}] is {}", T, b,
-          lengths[b]);
+  check_lengths_and_resets("hybrid_mixer", options.lengths, options.resets, x);
 }
 
 }  // namespace

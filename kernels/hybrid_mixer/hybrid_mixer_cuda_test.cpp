@@ -2,45 +2,26 @@
 
 #include "kernels/hybrid_mixer/hybrid_mixer_testing.h"
 #include "kernels/kernel_version.h"
-#include "tests/support/cuda_testing.h"
-#include "tests/support/emulator_counters.h"
+#include "tests/support/cuda_sequence_testing.h"
 
 namespace vigor {
 namespace {
 
+using namespace testing;
 using namespace testing::hybrid_mixer_cases;
-using testing::expect_equal;
-using testing::expect_error;
-using testing::random;
 
 constexpr int kVersions = 3;
 
-// The numbers that the GPU will see, in f64.
-Case rounded(Case c, Dtype activations) {
-  for (size_t i = 0; i < c.inputs.size(); ++i)
-    if (c.inputs[i].defined())
-      c.inputs[i] = testing::converted(testing::converted(c.inputs[i], i == 0 ? activations : Dtype::f32), Dtype::f64);
-  return c;
-}
-
-void expect_every_version_close(const Case& c, Dtype dtype, double tolerance) {
-  const Case exact = rounded(c, dtype);
-  const std::vector<Tensor> expected = results_and_gradients(exact, Dtype::f64);
+void expect_every_version_close(const SequenceCase& c, Dtype dtype, double tolerance) {
   for (int version = 1; version <= kVersions; ++version) {
     SCOPED_TRACE("version " + std::to_string(version));
     const KernelVersionScope scope("hybrid_mixer", version);
-    const std::vector<Tensor> actual = results_and_gradients(exact, dtype, kCuda);
-    EXPECT_EQ(actual[0].dtype(), dtype);
-    EXPECT_EQ(actual[1].dtype(), Dtype::f32);
-    for (size_t i = 0; i < expected.size(); ++i) {
-      SCOPED_TRACE(i < 3 ? "result " + std::to_string(i) : "gradient of input " + std::to_string(i - 3));
-      if (expected[i].defined()) expect_near_largest(actual[i], expected[i], tolerance);
-    }
+    expect_cuda_equals_f64(kHybridMixer, c, dtype, tolerance);
   }
 }
 
-std::vector<Case> cases() {
-  std::vector<Case> all;
+std::vector<SequenceCase> cases() {
+  std::vector<SequenceCase> all;
   for (const int64_t size : {1, 3, 17, 33}) all.push_back(make_case(2, size, size, 5));
   all.push_back(make_case(1, 64, 130, 33));  // whole chunks; two splits of the channels; two rounds of states
   all.push_back(make_case(3, 1, 128, 33));   // the decode step
@@ -54,7 +35,7 @@ std::vector<Case> cases() {
 }
 
 TEST(HybridMixerCuda, EveryVersionEqualsF64) {
-  for (const Case& c : cases()) {
+  for (const SequenceCase& c : cases()) {
     SCOPED_TRACE(describe(c.inputs[0]) + ", A " + describe(c.inputs[2]));
     expect_every_version_close(c, Dtype::f32, 1e-5);
   }
@@ -62,44 +43,36 @@ TEST(HybridMixerCuda, EveryVersionEqualsF64) {
 
 TEST(HybridMixerCuda, Bf16ActivationsBesideF32States) {
   // y and dx are rounded twice to 8 bits in versions 1 and 2; the sums see the rounding of dy.
-  for (const Case& c : {ragged_case(40, 40, 8), make_case(2, 33, 131, 33), make_case(2, 1, 64, 8)})
+  for (const SequenceCase& c : {ragged_case(40, 40, 8), make_case(2, 33, 131, 33), make_case(2, 1, 64, 8)})
     expect_every_version_close(c, Dtype::bf16, 0.012);
 }
 
-TEST(HybridMixerCuda, WarpsMayRunInAnyOrder) {
-  const Case c = rounded(ragged_case(70, 40, 5), Dtype::f32);
-  std::vector<Tensor> first;
-  testing::for_each_warp_order([&] {
-    const std::vector<Tensor> again = results_and_gradients(c, Dtype::f32, kCuda);
-    if (first.empty()) first = again;
-    for (size_t i = 0; i < first.size(); ++i) expect_equal(again[i], first[i]);
-  });
-}
+TEST(HybridMixerCuda, WarpsMayRunInAnyOrder) { expect_same_in_any_warp_order(kHybridMixer, ragged_case(70, 40, 5)); }
 
 // 16 chunks: long memories, strong decays and a rotation that neither grows nor decays.
 TEST(HybridMixerCuda, LongSequencesStayAccurate) {
-  Case c = make_case(1, 512, 6, 2);
+  SequenceCase c = make_case(1, 512, 6, 2);
   const std::vector<double> w = {0, 0.5, 0.9, 0.999, 1, -0.99};
   c.inputs[1] = from_values(w, {6});
   c.inputs[2] = from_values(std::vector<double>{std::cos(0.1), -std::sin(0.1), std::sin(0.1), std::cos(0.1)}, {2, 2});
   expect_every_version_close(c, Dtype::f32, 1e-5);
 }
 
-void expect_every_version_equals_cpu(const Case& c) {
+void expect_every_version_equals_cpu(const SequenceCase& c) {
   const std::vector<Tensor> expected = as_vector(run(c.inputs));
   std::vector<Tensor> there;
-  for (const Tensor& x : c.inputs) there.push_back(testing::on_cuda(x));
+  for (const Tensor& x : c.inputs) there.push_back(on_cuda(x));
   for (int version = 1; version <= kVersions; ++version) {
     SCOPED_TRACE("version " + std::to_string(version));
     const KernelVersionScope scope("hybrid_mixer", version);
     const std::vector<Tensor> actual = as_vector(run(there));
-    for (size_t i = 0; i < expected.size(); ++i) expect_near_largest(testing::on_host(actual[i]), expected[i], 1e-6);
+    for (size_t i = 0; i < expected.size(); ++i) expect_near_largest(on_host(actual[i]), expected[i], 1e-6);
   }
 }
 
 // w^32 and A^32 are infinite, but no state leaves zero before step 68.
 TEST(HybridMixerCuda, InfinitePowersOfStatesThatStayZero) {
-  Case c = make_case(1, 70, 3, 2, Dtype::f32);
+  SequenceCase c = make_case(1, 70, 3, 2, Dtype::f32);
   for (const size_t i : {0, 6, 7}) c.inputs[i] = zeros(c.inputs[i].shape());
   for (int64_t i = 68 * 3; i < 70 * 3; ++i) c.inputs[0].data<float>()[i] = 1;
   c.inputs[1] = full({3}, -40);
@@ -109,7 +82,7 @@ TEST(HybridMixerCuda, InfinitePowersOfStatesThatStayZero) {
 
 // A^2 overflows in one element and A^3 is zero: so is A^32, although zeros meet that infinity on the way.
 TEST(HybridMixerCuda, PowersOfANilpotentMatrix) {
-  Case c = make_case(1, 70, 4, 3, Dtype::f32);
+  SequenceCase c = make_case(1, 70, 4, 3, Dtype::f32);
   c.inputs[0] = full({1, 70, 4}, 1e-10);
   c.inputs[2] = from_values(std::vector<float>{0, 1e20f, 0, 0, 0, 1e20f, 0, 0, 0}, {3, 3});
   c.inputs[7] = zeros({1, 3});
@@ -117,71 +90,46 @@ TEST(HybridMixerCuda, PowersOfANilpotentMatrix) {
 }
 
 TEST(HybridMixerCuda, StridedInputsGiveTheSameResult) {
-  const Case c = make_case(2, 5, 33, 3, Dtype::f32);
-  std::vector<Tensor> there;
-  for (const Tensor& x : c.inputs) there.push_back(testing::on_cuda(x));
-  const Tensor expected = testing::on_host(run(there).y);
-  for (const Tensor& x : testing::strided_variants(c.inputs[0])) {
-    there[0] = testing::on_cuda_strided(x);
-    expect_equal(testing::on_host(run(there).y), expected);
-  }
+  expect_cuda_strides_change_nothing(kHybridMixer, make_case(2, 5, 33, 3));
 }
 
 TEST(HybridMixerCuda, GradientsAddUpInLeafBuffers) {
-  const Case c = make_case(2, 40, 9, 9, Dtype::f32);
+  const SequenceCase c = make_case(2, 40, 9, 9);
   for (int version = 1; version <= kVersions; ++version) {
     const KernelVersionScope scope("hybrid_mixer", version);
-    std::vector<Tensor> in;
-    for (const Tensor& input : c.inputs) {
-      in.push_back(set_requires_grad(testing::on_cuda(input)));
-      set_grad_buffer(in.back(), testing::on_cuda(full(input.shape(), 99)));  // old numbers that count as zero
-    }
-    const auto once = [&](const std::vector<Tensor>& inputs) {
-      const Tensor y = run(inputs).y, up = testing::on_cuda(full(y.shape(), 1));
+    expect_gradients_add_up(kHybridMixer, c, kCuda);
+    // One tensor as w_mix and D: both gradients count.
+    const auto once = [](const std::vector<Tensor>& inputs) {
+      const Tensor y = run(inputs).y, up = on_cuda(full(y.shape(), 1));
       backward(std::span(&y, 1), std::span(&up, 1));
     };
-    once(in);
-    std::vector<std::vector<double>> first;
-    for (const Tensor& x : in) first.push_back(testing::on_host(grad(x)).to_vector<double>());
-    once(in);
-    for (size_t i = 0; i < in.size(); ++i) {
-      for (double& v : first[i]) v *= 2;
-      testing::expect_values(testing::on_host(grad(in[i])), first[i], 1e-4);
-    }
-    // One tensor as w_mix and D: both gradients count.
+    const std::vector<Tensor> in = inputs_on_cuda(c);
     std::vector<Tensor> apart = in, shared = in;
     apart[1] = set_requires_grad(clone(in[1]));
     apart[5] = set_requires_grad(clone(in[1]));
     shared[1] = shared[5] = set_requires_grad(clone(in[1]));
-    set_grad_buffer(shared[1], testing::on_cuda(full(in[1].shape(), 99)));
+    set_grad_buffer(shared[1], on_cuda(full(in[1].shape(), 99)));
     once(apart);
     once(shared);
-    std::vector<double> sum = testing::on_host(grad(apart[1])).to_vector<double>();
-    const std::vector<double> other = testing::on_host(grad(apart[5])).to_vector<double>();
+    std::vector<double> sum = on_host(grad(apart[1])).to_vector<double>();
+    const std::vector<double> other = on_host(grad(apart[5])).to_vector<double>();
     for (size_t i = 0; i < sum.size(); ++i) sum[i] += other[i];
-    testing::expect_values(testing::on_host(grad(shared[1])), sum, 1e-5);
+    expect_values(on_host(grad(shared[1])), sum, 1e-5);
   }
 }
 
-// The host does not wait to look at lengths on the GPU; the kernels take the nearest that is allowed.
 TEST(HybridMixerCuda, LengthsOutsideAreTakenAsTheNearest) {
-  const Case c = make_case(2, 5, 4, 3, Dtype::f32);
-  std::vector<Tensor> there;
-  for (const Tensor& x : c.inputs) there.push_back(testing::on_cuda(x));
-  const auto with = [&](std::vector<int32_t> lengths) {
-    return testing::on_host(run(there, testing::on_cuda(from_values(lengths, {2}))).y);
-  };
-  expect_equal(with({-3, 99}), with({0, 5}));
+  expect_lengths_clamped(kHybridMixer, make_case(2, 5, 4, 3));
 }
 
 // The bytes of the card, to the byte. d = 384: three blocks of channels in one pass, two in another.
 TEST(HybridMixerCuda, BytesMovedAreThoseOfTheCard) {
   constexpr uint64_t B = 2, T = 64, d = 384, n = 32, chunks = 4, slices = 4, splits = 3;
-  const Case c = make_case(B, T, d, n, Dtype::f32);
+  const SequenceCase c = make_case(B, T, d, n, Dtype::f32);
   std::vector<Tensor> in;
-  for (size_t i = 0; i < 6; ++i) in.push_back(set_requires_grad(testing::on_cuda(c.inputs[i])));
+  for (size_t i = 0; i < 6; ++i) in.push_back(set_requires_grad(on_cuda(c.inputs[i])));
   in.resize(8);
-  in[0] = set_requires_grad(testing::on_cuda(testing::converted(c.inputs[0], Dtype::bf16)));
+  in[0] = set_requires_grad(on_cuda(converted(c.inputs[0], Dtype::bf16)));
   const uint64_t activations = 2 * B * T * d, states = 4 * B * T * n, matrix = 4 * n * d, channels = 4 * d;
   Tensor y;
   const auto forward = [&] { y = run(in).y; };
@@ -190,16 +138,16 @@ TEST(HybridMixerCuda, BytesMovedAreThoseOfTheCard) {
     const Tensor dy = to_device(full(y.shape(), 1, Dtype::bf16), kCuda);
     backward(std::span(&y, 1), std::span(&dy, 1));
   };
-  if (const auto counted = testing::count_kernels("project_kernel", forward)) {
+  if (const auto counted = count_kernels("project_kernel", forward)) {
     EXPECT_EQ(counted->global_bytes_read, activations + chunks * (matrix + channels));
     EXPECT_EQ(counted->global_bytes_written, chunks * channels + splits * states);
   }
-  if (const auto counted = testing::count_kernels("outputs_kernel", forward)) {
+  if (const auto counted = count_kernels("outputs_kernel", forward)) {
     EXPECT_EQ(counted->global_bytes_read, activations + chunks * (matrix + 3 * channels) + 2 * states);
     EXPECT_EQ(counted->global_bytes_written, activations + B * channels);
     EXPECT_EQ(counted->bank_conflicts, 0u);
   }
-  if (const auto counted = testing::count_kernels("gradients_kernel", both)) {
+  if (const auto counted = count_kernels("gradients_kernel", both)) {
     EXPECT_EQ(counted->global_bytes_read,
               2 * activations + slices * (matrix + 2 * channels) + chunks * 2 * channels + 3 * 2 * states);
     EXPECT_EQ(counted->global_bytes_written, activations + slices * (2 * matrix + 2 * channels));
@@ -208,9 +156,9 @@ TEST(HybridMixerCuda, BytesMovedAreThoseOfTheCard) {
 }
 
 TEST(HybridMixerCuda, Errors) {
-  const auto run_on_cuda = [](const Case& c) {
+  const auto run_on_cuda = [](const SequenceCase& c) {
     std::vector<Tensor> there;
-    for (const Tensor& x : c.inputs) there.push_back(testing::on_cuda(x));
+    for (const Tensor& x : c.inputs) there.push_back(on_cuda(x));
     run(there);
   };
   expect_error([&] { run_on_cuda(make_case(1, 2, 2, 257, Dtype::f32)); },

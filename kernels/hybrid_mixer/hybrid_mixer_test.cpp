@@ -4,20 +4,15 @@
 
 #include "kernels/hybrid_mixer/hybrid_mixer_testing.h"
 #include "tensor/safetensors.h"
-#include "tensor/simd.h"
 
 namespace vigor {
 namespace {
 
+using namespace testing;
 using namespace testing::hybrid_mixer_cases;
 
-using testing::expect_close;
-using testing::expect_error;
-using testing::expect_gradients;
-using testing::random;
-
 // The equations, one number at a time.
-std::vector<Tensor> definition(const Case& c) {
+std::vector<Tensor> definition(const SequenceCase& c) {
   const auto value = [&](size_t input, int64_t i) { return c.inputs[input].data<double>()[i]; };
   const Tensor& x = c.inputs[0];
   const int64_t B = x.size(0), T = x.size(1), d = x.size(2), n = c.inputs[2].size(0);
@@ -52,27 +47,22 @@ std::vector<Tensor> definition(const Case& c) {
   return out;
 }
 
-// Indices start .. end-1 of dimension `dim`, without gradient history.
-Tensor part(const Tensor& x, int dim, int64_t start, int64_t end) {
-  return x.with_view(sliced(x, dim, start, end, 1, "part"));
-}
-
 TEST(HybridMixer, OneChannelOneStateByHand) {
   const auto one = [](double v) { return full({1}, v, Dtype::f64); };
   const HybridMixerResult r =
       hybrid_mixer(from_values(std::vector<double>{1, 2}, {1, 2, 1}), one(0.5), full({1, 1}, 0.5, Dtype::f64),
                    full({1, 1}, 2, Dtype::f64), full({1, 1}, 3, Dtype::f64), one(10));
   // h: 0.5, 1.25; s: 2, 5; y = 3 s + 10 h
-  testing::expect_values(r.y, {11, 27.5}, 1e-15);
-  testing::expect_values(r.h_last, {1.25}, 1e-15);
-  testing::expect_values(r.s_last, {5}, 1e-15);
+  expect_values(r.y, {11, 27.5}, 1e-15);
+  expect_values(r.h_last, {1.25}, 1e-15);
+  expect_values(r.s_last, {5}, 1e-15);
 }
 
 TEST(HybridMixer, EqualsDefinition) {
-  std::vector<Case> cases;
+  std::vector<SequenceCase> cases;
   for (const int64_t size : {1, 3, 17, 33}) cases.push_back(make_case(2, size, size + 1, size));
   cases.push_back(ragged_case(17, 33, 3));
-  for (const Case& c : cases) {
+  for (const SequenceCase& c : cases) {
     const std::vector<Tensor> expected = definition(c), actual = as_vector(run(c.inputs, c.lengths, c.resets));
     for (size_t i = 0; i < 3; ++i) expect_close(actual[i], expected[i], 1e-12, 1e-12);
   }
@@ -92,23 +82,20 @@ TEST(HybridMixer, EqualsPyTorch) {
 }
 
 TEST(HybridMixer, Gradients) {
-  const auto f = [](const Case& c) {
-    return TensorFunction([&c](std::span<const Tensor> in) { return as_vector(run(in, c.lengths, c.resets)); });
-  };
-  std::vector<Case> cases = {make_case(1, 1, 1, 1),  make_case(2, 3, 17, 3), make_case(1, 17, 3, 17),
-                             make_case(1, 2, 3, 33), make_case(2, 33, 2, 2), ragged_case(6, 5, 3)};
-  for (const Case& c : cases) expect_gradients(f(c), c.inputs);
+  std::vector<SequenceCase> cases = {make_case(1, 1, 1, 1),  make_case(2, 3, 17, 3), make_case(1, 17, 3, 17),
+                                     make_case(1, 2, 3, 33), make_case(2, 33, 2, 2), ragged_case(6, 5, 3)};
+  for (const SequenceCase& c : cases) expect_sequence_gradients(kHybridMixer, c);
   // Strided inputs, and no initial state.
-  Case strided = make_case(2, 3, 4, 3);
-  for (Tensor& input : strided.inputs) input = testing::transposed_storage(input);
-  expect_gradients(f(strided), strided.inputs);
-  Case from_zero = make_case(2, 5, 4, 3);
+  SequenceCase strided = make_case(2, 3, 4, 3);
+  for (Tensor& input : strided.inputs) input = transposed_storage(input);
+  expect_sequence_gradients(kHybridMixer, strided);
+  SequenceCase from_zero = make_case(2, 5, 4, 3);
   from_zero.inputs[6] = from_zero.inputs[7] = Tensor();
-  expect_gradients(f(from_zero), from_zero.inputs);
+  expect_sequence_gradients(kHybridMixer, from_zero);
 }
 
 TEST(HybridMixer, GradientOfTheFinalStatesAlone) {
-  const Case c = ragged_case(5, 4, 3);
+  const SequenceCase c = ragged_case(5, 4, 3);
   expect_gradients(TensorFunction([&](std::span<const Tensor> in) {
                      const HybridMixerResult r = run(in, c.lengths, c.resets);
                      return std::vector<Tensor>{r.h_last, r.s_last};
@@ -117,137 +104,32 @@ TEST(HybridMixer, GradientOfTheFinalStatesAlone) {
 }
 
 TEST(HybridMixer, StridedInputsGiveTheSameResult) {
-  const Case c = make_case(2, 5, 33, 3);
-  const Tensor expected = run(c.inputs).y;
-  for (const Tensor& x : testing::strided_variants(c.inputs[0])) {
-    Case variant = c;
-    variant.inputs[0] = x;
-    testing::expect_equal(run(variant.inputs).y, expected);
-  }
+  expect_strides_change_nothing(kHybridMixer, make_case(2, 5, 33, 3));
 }
 
-// Two scans joined by their state, or one step at a time, are one scan: values and gradients.
-TEST(HybridMixer, SplitScansEqualOneScan) {
-  const int64_t T = 7;
-  Case c = make_case(3, T, 17, 5);
-  std::vector<uint8_t> resets(static_cast<size_t>(3 * T), 0);
-  resets[4] = resets[static_cast<size_t>(T) + 3] = 1;
-  c.resets = from_values(resets, {3, T});
-  const std::vector<Tensor> whole = results_and_gradients(c, Dtype::f64);
-  for (const std::vector<int64_t>& lengths : {std::vector<int64_t>{3, 4}, std::vector<int64_t>{1, 1, 1, 1, 1, 1, 1}}) {
-    std::vector<Tensor> in, xs, roots, up;
-    for (const Tensor& input : c.inputs) in.push_back(set_requires_grad(clone(input)));
-    std::vector<Tensor> step = in;
-    int64_t t = 0;
-    for (const int64_t length : lengths) {
-      step[0] = set_requires_grad(clone(part(c.inputs[0], 1, t, t + length)));
-      const HybridMixerResult r = run(step, {}, part(c.resets, 1, t, t + length));
-      expect_close(r.y, part(whole[0], 1, t, t + length), 1e-12);
-      xs.push_back(step[0]);
-      roots.push_back(r.y);
-      up.push_back(part(output_gradient(whole[0]), 1, t, t + length));
-      step[6] = r.h_last;
-      step[7] = r.s_last;
-      t += length;
-    }
-    for (const size_t state : {size_t{6}, size_t{7}}) {
-      expect_close(step[state], whole[state - 5], 1e-12);
-      roots.push_back(step[state]);
-      up.push_back(output_gradient(step[state]));
-    }
-    backward(roots, up);
-    t = 0;
-    for (const Tensor& x : xs) {
-      expect_close(grad(x), part(whole[3], 1, t, t + x.size(1)), 1e-12);
-      t += x.size(1);
-    }
-    for (size_t i = 1; i < in.size(); ++i) expect_close(grad(in[i]), whole[3 + i], 1e-12, 1e-12);
-  }
-}
+TEST(HybridMixer, SplitScansEqualOneScan) { expect_pieces_equal_whole(kHybridMixer, make_case(3, 7, 17, 5)); }
 
-// A padded batch gives what each sequence gives alone, whatever stands in the padding, x and gradients alike.
-TEST(HybridMixer, PaddingIsTheIdentity) {
-  const Case c = ragged_case(6, 9, 3);
-  const std::vector<Tensor> expected = results_and_gradients(c, Dtype::f64);
-  Case other = c;
-  other.inputs[0] = clone(c.inputs[0]);
-  for (int64_t b = 0; b < 4; ++b)
-    for (int64_t t = c.lengths.data<int32_t>()[b]; t < 6; ++t)
-      for (int64_t k = 0; k < 9; ++k) other.inputs[0].data<double>()[(b * 6 + t) * 9 + k] = 7 + static_cast<double>(k);
-  const std::vector<Tensor> actual = results_and_gradients(other, Dtype::f64);
-  for (size_t i = 0; i < expected.size(); ++i) testing::expect_equal(actual[i], expected[i]);
-  // Sequence 3 has length 0: nothing but its state comes out, and the gradient of that goes straight to h0 and s0.
-  for (const size_t i : {size_t{0}, size_t{3}})  // y and dx
-    for (int64_t k = 0; k < 6 * 9; ++k) EXPECT_EQ(expected[i].data<double>()[3 * 6 * 9 + k], 0);
-  for (int64_t k = 0; k < 9; ++k)
-    EXPECT_EQ(expected[1].data<double>()[3 * 9 + k], c.inputs[6].data<double>()[3 * 9 + k]);
-  // Sequence 1 alone, cut to its length.
-  Case alone = c;
-  for (const size_t i : {size_t{0}, size_t{6}, size_t{7}}) alone.inputs[i] = part(c.inputs[i], 0, 1, 2);
-  alone.inputs[0] = part(alone.inputs[0], 1, 0, 3);
-  const HybridMixerResult r = run(alone.inputs, {}, part(part(c.resets, 0, 1, 2), 1, 0, 3));
-  expect_close(r.y, part(part(expected[0], 0, 1, 2), 1, 0, 3), 1e-14);
-  expect_close(r.s_last, part(expected[2], 0, 1, 2), 1e-14);
-}
+TEST(HybridMixer, PaddingIsTheIdentity) { expect_padding_is_identity(kHybridMixer, ragged_case(6, 9, 3)); }
 
 TEST(HybridMixer, FastEqualsF64OnEveryInstructionSet) {
-  std::vector<Case> cases;
+  std::vector<SequenceCase> cases;
   for (const int64_t size : {1, 3, 17, 33}) cases.push_back(make_case(2, size, size, 5));
   cases.push_back(make_case(2, 40, 200, 32));
   cases.push_back(make_case(3, 1, 128, 33));
   cases.push_back(ragged_case(20, 77, 9));
-  for (const Isa isa : {Isa::portable, Isa::neon, Isa::avx2, Isa::avx512}) {
-    if (!is_supported(isa)) continue;
-    const IsaScope scope(isa);
-    for (const Case& c : cases) {
-      Case rounded = c;  // f64 sees the very same numbers
-      for (Tensor& input : rounded.inputs)
-        input = testing::converted(testing::converted(input, Dtype::f32), Dtype::f64);
-      const std::vector<Tensor> expected = results_and_gradients(rounded, Dtype::f64);
-      const std::vector<Tensor> actual = results_and_gradients(rounded, Dtype::f32);
-      for (size_t i = 0; i < expected.size(); ++i) expect_near_largest(actual[i], expected[i], 1e-5);
-    }
-  }
+  for (const SequenceCase& c : cases) expect_fast_equals_f64(kHybridMixer, c, Dtype::f32, 1e-5);
 }
 
+// y and dx are rounded twice to 8 bits; the sums see the rounding of dy.
 TEST(HybridMixer, Bf16ActivationsBesideF32States) {
-  Case c = ragged_case(12, 40, 8);
-  c.inputs[0] = testing::converted(testing::converted(c.inputs[0], Dtype::bf16), Dtype::f64);
-  const std::vector<Tensor> expected = results_and_gradients(c, Dtype::f64);
-  const std::vector<Tensor> actual = results_and_gradients(c, Dtype::bf16);
-  EXPECT_EQ(actual[0].dtype(), Dtype::bf16);
-  EXPECT_EQ(actual[1].dtype(), Dtype::f32);
-  // y and dx are rounded twice to 8 bits; the sums see the rounding of dy.
-  for (size_t i = 0; i < expected.size(); ++i) expect_near_largest(actual[i], expected[i], 0.012);
+  expect_fast_equals_f64(kHybridMixer, ragged_case(12, 40, 8), Dtype::bf16, 0.012);
 }
 
-TEST(HybridMixer, GradientsAddUpInLeafBuffers) {
-  const Case c = make_case(2, 5, 9, 3, Dtype::f32);
-  std::vector<Tensor> in;
-  for (const Tensor& input : c.inputs) {
-    in.push_back(set_requires_grad(clone(input)));
-    set_grad_buffer(in.back(), full(input.shape(), 99));  // old numbers that count as zero
-  }
-  const auto once = [&] {
-    const std::vector<Tensor> out = as_vector(run(in));
-    std::vector<Tensor> up;
-    for (const Tensor& y : out) up.push_back(full(y.shape(), 1));
-    backward(out, up);
-  };
-  once();
-  std::vector<Tensor> first;
-  for (const Tensor& x : in) first.push_back(clone(grad(x)));
-  once();
-  for (size_t i = 0; i < in.size(); ++i) {
-    std::vector<double> twice = first[i].to_vector<double>();
-    for (double& v : twice) v *= 2;
-    testing::expect_values(grad(in[i]), twice, 1e-4);
-  }
-}
+TEST(HybridMixer, GradientsAddUpInLeafBuffers) { expect_gradients_add_up(kHybridMixer, make_case(2, 5, 9, 3)); }
 
 // Two gradients of one tensor, one buffer: both count, on the first pass and on the second.
 TEST(HybridMixer, OneTensorMayBeBothWMixAndD) {
-  const Case c = make_case(2, 5, 9, 9, Dtype::f32);
+  const SequenceCase c = make_case(2, 5, 9, 9, Dtype::f32);
   std::vector<Tensor> in = c.inputs;
   const auto backward_of = [&](const std::vector<Tensor>& inputs) {
     const Tensor y = run(inputs).y, up = full(y.shape(), 1);
@@ -265,15 +147,15 @@ TEST(HybridMixer, OneTensorMayBeBothWMixAndD) {
   for (const size_t i : {1, 3}) set_grad_buffer(in[i], full(in[i].shape(), 99));
   for (int pass = 1; pass <= 2; ++pass) {
     backward_of(in);
-    testing::expect_values(grad(in[1]), expected, 1e-5 * pass);
-    testing::expect_values(grad(in[3]), expected_b, 1e-5 * pass);
+    expect_values(grad(in[1]), expected, 1e-5 * pass);
+    expect_values(grad(in[3]), expected_b, 1e-5 * pass);
     for (double& v : expected) v *= 2;
     for (double& v : expected_b) v *= 2;
   }
 }
 
 TEST(HybridMixer, Errors) {
-  Case c = make_case(2, 3, 4, 5, Dtype::f32);
+  SequenceCase c = make_case(2, 3, 4, 5, Dtype::f32);
   const auto with = [&](size_t input, const Tensor& value) {
     std::vector<Tensor> in = c.inputs;
     in[input] = value;

@@ -10,8 +10,8 @@ inline void expect_cuda_equals_f64(const SequenceOperation& op, const SequenceCa
   const SequenceCase exact = rounded(op, c, dtype);
   const std::vector<Tensor> actual = results_and_gradients(op, exact, dtype, kCuda);
   EXPECT_EQ(actual[0].dtype(), dtype);
-  EXPECT_EQ(actual[1].dtype(), Dtype::f32);
-  expect_all_near(actual, results_and_gradients(op, exact, Dtype::f64), tolerance);
+  EXPECT_EQ(actual[1].dtype(), op.dtype_of_states(dtype));
+  expect_all_near(op, actual, results_and_gradients(op, exact, Dtype::f64), tolerance);
 }
 
 // Every bit is the same, whatever the order of the warps.

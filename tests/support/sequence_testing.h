@@ -1,6 +1,6 @@
 #pragma once
-// What every operation that walks time must do, whatever it computes: (inputs of each step, parameters, state) ->
-// (y, last state), with lengths and resets.
+// What every operation that walks time must do, whatever it computes: (inputs of each step, parameters, states) ->
+// (y, last states), with lengths and resets.
 #include "autograd/engine.h"
 #include "autograd/variable.h"
 #include "tests/support/against_f64.h"
@@ -9,14 +9,25 @@
 namespace vigor::testing {
 
 struct SequenceCase {
-  std::vector<Tensor> inputs;  // f64: [B,T,..] ones first, then parameters, then the state [B,..] or undefined
+  std::vector<Tensor> inputs;  // f64: [B,T,..] ones first, then parameters, then the states [B,..] or undefined
   Tensor lengths, resets;
 };
 
 struct SequenceOperation {
   size_t activations;  // how many inputs are [B,T,..]
-  // -> y [B,T,..], last_state [B,..]
+  // -> y [B,T,..], the last states [B,..]
   std::function<std::vector<Tensor>(std::span<const Tensor> inputs, const Tensor& lengths, const Tensor& resets)> run;
+  size_t states = 1;
+  Dtype parameters = Dtype::f32;  // beside activations in f32 or bf16
+  bool keeps_inputs = false;      // states are inputs of earlier steps, in their dtype; else f32 beside f32 and bf16
+
+  size_t first_state(const SequenceCase& c) const { return c.inputs.size() - states; }
+  // The dtype of an input where activations have `dtype`.
+  Dtype dtype_of_input(const SequenceCase& c, size_t i, Dtype dtype) const {
+    if (dtype == Dtype::f64 || i < activations) return dtype;
+    return i < first_state(c) ? parameters : dtype_of_states(dtype);
+  }
+  Dtype dtype_of_states(Dtype dtype) const { return keeps_inputs || dtype == Dtype::f64 ? dtype : Dtype::f32; }
 };
 
 // Lengths T, T/2, 1 and 0 for a case with B = 4; resets inside a sequence, at a first step, at a last one, in padding.
@@ -53,15 +64,14 @@ inline void leave_nans_in_free_memory() {
         taken.push_back(full({nbytes / 4}, std::numeric_limits<double>::quiet_NaN()));
 }
 
-// y and last_state, then the gradients of all inputs. Activations in `dtype`, all else f32 (f64 with f64).
+// y and the last states, then the gradients of all inputs, with activations in `dtype`.
 inline std::vector<Tensor> results_and_gradients(const SequenceOperation& op, const SequenceCase& c, Dtype dtype,
                                                  Device device = kCpu) {
   leave_nans_in_free_memory();
   std::vector<Tensor> in;
   for (size_t i = 0; i < c.inputs.size(); ++i) {
-    const Dtype used = i < op.activations || dtype == Dtype::f64 ? dtype : Dtype::f32;
     const Tensor& x = c.inputs[i];
-    in.push_back(x.defined() ? set_requires_grad(to_device(converted(x, used), device)) : x);
+    in.push_back(x.defined() ? set_requires_grad(to_device(converted(x, op.dtype_of_input(c, i, dtype)), device)) : x);
   }
   const auto there = [&](const Tensor& x) { return x.defined() ? to_device(x, device) : x; };
   const std::vector<Tensor> out = op.run(in, there(c.lengths), there(c.resets));
@@ -79,14 +89,17 @@ inline std::vector<Tensor> results_and_gradients(const SequenceOperation& op, co
 inline SequenceCase rounded(const SequenceOperation& op, SequenceCase c, Dtype dtype) {
   for (size_t i = 0; i < c.inputs.size(); ++i)
     if (c.inputs[i].defined())
-      c.inputs[i] = converted(converted(c.inputs[i], i < op.activations ? dtype : Dtype::f32), Dtype::f64);
+      c.inputs[i] = converted(converted(c.inputs[i], op.dtype_of_input(c, i, dtype)), Dtype::f64);
   return c;
 }
 
-inline void expect_all_near(const std::vector<Tensor>& actual, const std::vector<Tensor>& expected, double tolerance) {
+// Two results of results_and_gradients(op, ..).
+inline void expect_all_near(const SequenceOperation& op, const std::vector<Tensor>& actual,
+                            const std::vector<Tensor>& expected, double tolerance) {
   ASSERT_EQ(actual.size(), expected.size());
+  const size_t results = 1 + op.states;
   for (size_t i = 0; i < expected.size(); ++i) {
-    SCOPED_TRACE(i < 2 ? "result " + std::to_string(i) : "gradient of input " + std::to_string(i - 2));
+    SCOPED_TRACE(i < results ? "result " + std::to_string(i) : "gradient of input " + std::to_string(i - results));
     if (expected[i].defined()) expect_near_largest(actual[i], expected[i], tolerance);
   }
 }
@@ -104,19 +117,20 @@ inline void expect_fast_equals_f64(const SequenceOperation& op, const SequenceCa
   for_each_isa([&] {
     const std::vector<Tensor> actual = results_and_gradients(op, exact, dtype);
     EXPECT_EQ(actual[0].dtype(), dtype);
-    EXPECT_EQ(actual[1].dtype(), Dtype::f32);
-    expect_all_near(actual, expected, tolerance);
+    EXPECT_EQ(actual[1].dtype(), op.dtype_of_states(dtype));
+    expect_all_near(op, actual, expected, tolerance);
   });
 }
 
-// Two scans joined by their state, or one step at a time, are one scan: values and gradients. T of the case is 7, and
-// its state is given.
+// Two scans joined by their states, or one step at a time, are one scan: values and gradients. T of the case is 7, and
+// its states are given.
 inline void expect_pieces_equal_whole(const SequenceOperation& op, SequenceCase c) {
   const int64_t B = c.inputs[0].size(0), T = 7;
   std::vector<uint8_t> resets(static_cast<size_t>(B * T), 0);
   resets[4] = resets[static_cast<size_t>(T) + 3] = 1;
   c.resets = from_values(resets, {B, T});
   const std::vector<Tensor> whole = results_and_gradients(op, c, Dtype::f64);
+  const size_t first_state = op.first_state(c), first_gradient = 1 + op.states;
   for (const std::vector<int64_t>& lengths : {std::vector<int64_t>{3, 4}, std::vector<int64_t>(7, 1)}) {
     std::vector<Tensor> in, roots, up;
     std::vector<std::vector<Tensor>> pieces;  // the activations of each call
@@ -131,21 +145,25 @@ inline void expect_pieces_equal_whole(const SequenceOperation& op, SequenceCase 
       expect_close(out[0], part(whole[0], 1, t, t + length), 1e-12);
       roots.push_back(out[0]);
       up.push_back(part(output_gradient(whole[0]), 1, t, t + length));
-      step.back() = out[1];
+      for (size_t i = 0; i < op.states; ++i) step[first_state + i] = out[1 + i];
       t += length;
     }
-    expect_close(step.back(), whole[1], 1e-12);
-    roots.push_back(step.back());
-    up.push_back(output_gradient(step.back()));
+    for (size_t i = 0; i < op.states; ++i) {
+      const Tensor& last = step[first_state + i];
+      expect_close(last, whole[1 + i], 1e-12);
+      roots.push_back(last);
+      up.push_back(output_gradient(last));
+    }
     backward(roots, up);
     t = 0;
     for (const std::vector<Tensor>& piece : pieces) {
       const int64_t end = t + piece[0].size(1);
       for (size_t i = 0; i < piece.size(); ++i)
-        expect_close(grad(piece[i]), part(whole[2 + i], 1, t, end), 1e-12, 1e-12);
+        expect_close(grad(piece[i]), part(whole[first_gradient + i], 1, t, end), 1e-12, 1e-12);
       t = end;
     }
-    for (size_t i = op.activations; i < in.size(); ++i) expect_close(grad(in[i]), whole[2 + i], 1e-12, 1e-12);
+    for (size_t i = op.activations; i < in.size(); ++i)
+      expect_close(grad(in[i]), whole[first_gradient + i], 1e-12, 1e-12);
   }
 }
 
@@ -161,21 +179,24 @@ inline void expect_padding_is_identity(const SequenceOperation& op, const Sequen
   }
   const std::vector<Tensor> actual = results_and_gradients(op, other, Dtype::f64);
   for (size_t i = 0; i < expected.size(); ++i) expect_equal(actual[i], expected[i]);
-  // Sequence 3 has length 0: nothing but its state comes out, and the gradient of that goes straight back.
+  // Sequence 3 has length 0: nothing but its states come out, and the gradients of those go straight back.
+  const size_t first_state = op.first_state(c), first_gradient = 1 + op.states;
   const auto row = [](const Tensor& x) { return part(x, 0, 3, 4); };
   expect_equal(row(expected[0]), full(row(expected[0]).shape(), 0, Dtype::f64));
   for (size_t i = 0; i < op.activations; ++i)
-    expect_equal(row(expected[2 + i]), full(row(expected[2 + i]).shape(), 0, Dtype::f64));
-  expect_equal(row(expected[1]), row(c.inputs.back()));
-  expect_equal(row(expected.back()), row(output_gradient(expected[1])));
+    expect_equal(row(expected[first_gradient + i]), full(row(c.inputs[i]).shape(), 0, Dtype::f64));
+  for (size_t i = 0; i < op.states; ++i) {
+    expect_equal(row(expected[1 + i]), row(c.inputs[first_state + i]));
+    expect_equal(row(expected[first_gradient + first_state + i]), row(output_gradient(expected[1 + i])));
+  }
   // Sequence 1 alone, cut to its length.
   const int64_t length = c.lengths.data<int32_t>()[1];
   std::vector<Tensor> alone = c.inputs;
   for (size_t i = 0; i < op.activations; ++i) alone[i] = part(part(c.inputs[i], 0, 1, 2), 1, 0, length);
-  alone.back() = part(c.inputs.back(), 0, 1, 2);
+  for (size_t i = first_state; i < alone.size(); ++i) alone[i] = part(c.inputs[i], 0, 1, 2);
   const std::vector<Tensor> out = op.run(alone, {}, part(part(c.resets, 0, 1, 2), 1, 0, length));
   expect_close(out[0], part(part(expected[0], 0, 1, 2), 1, 0, length), 1e-14);
-  expect_close(out[1], part(expected[1], 0, 1, 2), 1e-14);
+  for (size_t i = 1; i < out.size(); ++i) expect_close(out[i], part(expected[i], 0, 1, 2), 1e-14);
 }
 
 // Each input in every layout, f32 (f64 would not run the fast code).
@@ -189,7 +210,7 @@ inline void expect_strides_change_nothing(const SequenceOperation& op, const Seq
       std::vector<Tensor> variant = in;
       variant[i] = x;
       const std::vector<Tensor> actual = op.run(variant, c.lengths, c.resets);
-      for (size_t o = 0; o < 2; ++o) expect_equal(actual[o], expected[o]);
+      for (size_t o = 0; o < expected.size(); ++o) expect_equal(actual[o], expected[o]);
     }
   }
 }
