@@ -8,4 +8,9 @@ struct I3Fixture : ParityFixture {
       : ParityFixture("i3", name, dtype, device) {}
 };
 
+inline constexpr const char* kI3Fixtures[] = {"pure_hybrid", "mixed", "pure_attention", "low_rank", "interleaved"};
+
+// Its middle third is the bias of the keys, which softmax ignores.
+inline constexpr const char* kI3Noise = "qkv.bias";
+
 }  // namespace vigor::testing
