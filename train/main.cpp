@@ -24,7 +24,7 @@ int run_command(const vigor::CommandRun& run, char** argv) {
 int main(int argc, char** argv) {
   CLI::App app{
       "Vigor: tensors, autograd and hybrid language models from scratch.\n"
-      "Trains i3 models (RWKV-Mamba hybrid layers, then attention) on text and talks with them, on a CPU or a GPU.",
+      "Trains i3, Falcon-H1 and hybrid models of your own on text and talks with them, on a CPU or a GPU.",
       "vigor"};
   app.set_version_flag("--version", "vigor " VIGOR_VERSION);
   app.require_subcommand(1);
