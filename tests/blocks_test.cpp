@@ -4,17 +4,15 @@
 #include <cmath>
 #include <limits>
 
-#include "autograd/variable.h"
-#include "kernels/views/views.h"
 #include "nn/mamba1.h"
-#include "nn/parameter_arena.h"
 #include "nn/rwkv.h"
-#include "tests/support/testing.h"
+#include "tests/support/mixer_testing.h"
 
 namespace vigor {
 namespace {
 
-using testing::expect_close;
+using testing::expect_module_gradients;
+using testing::expect_pieces_equal_whole;
 using testing::expect_values;
 using testing::random;
 
@@ -38,48 +36,6 @@ RwkvChannelMixingOptions small_channel_mixing() {
   options.channels = 3;
   options.hidden = 5;
   return options;
-}
-
-void expect_module_gradients(Mixer& mixer) {
-  ArenaOptions options;
-  options.dtype = Dtype::f64;
-  const ParameterArena arena(mixer, options);
-  const std::vector<NamedParameter> parameters = mixer.named_parameters();
-  std::vector<Tensor> inputs{random({2, 4, 3}, Dtype::f64)};
-  for (const NamedParameter& parameter : parameters)
-    inputs.push_back(random(parameter.sizes, Dtype::f64, static_cast<uint32_t>(inputs.size())));
-  testing::expect_gradients(
-      [&](std::span<const Tensor> in) {
-        for (size_t i = 0; i < parameters.size(); ++i) *parameters[i].tensor = in[i + 1];
-        return mixer.forward(in[0]);
-      },
-      inputs);
-}
-
-// Rows of 5 and 3 tokens in pieces of (3, 1), (1, 1) and (1, 1), with padding.
-void expect_pieces_equal_whole(Mixer& mixer) {
-  ParameterArena arena(mixer);
-  for (const ArenaSlot& slot : arena.parameters()) copy(slot.tensor, random(slot.tensor.shape(), Dtype::f32, 7));
-  const NoGrad no_grad;
-  const Tensor x = random({2, 5, 3});
-  const Tensor whole = mixer.forward(x);
-  LayerCache cache = mixer.make_cache(2, 5);
-  std::vector<int32_t> offsets{0, 0};
-  for (const std::vector<int32_t>& lengths : {std::vector<int32_t>{3, 1}, {1, 1}, {1, 1}}) {
-    const int64_t T = std::max(lengths[0], lengths[1]);
-    const Tensor piece = full({2, T, 3}, 5.0);
-    const auto row = [](const Tensor& of, int64_t b, int64_t start, int64_t length) {
-      return slice(slice(of, 0, b, b + 1), 1, start, start + length);
-    };
-    for (size_t b = 0; b < 2; ++b)
-      copy(row(piece, static_cast<int64_t>(b), 0, lengths[b]), row(x, static_cast<int64_t>(b), offsets[b], lengths[b]));
-    const Tensor y = mixer.forward(piece, cache, TokenPositions(offsets, lengths, T));
-    for (size_t b = 0; b < 2; ++b) {
-      expect_close(row(y, static_cast<int64_t>(b), 0, lengths[b]),
-                   row(whole, static_cast<int64_t>(b), offsets[b], lengths[b]), 1e-6, 1e-5);
-      offsets[b] += lengths[b];
-    }
-  }
 }
 
 std::vector<std::string> names_of(const Module& module) {
