@@ -12,6 +12,7 @@
 #include "models/tokenizer/char_class.h"
 #include "models/tokenizer/unicode.h"
 #include "tensor/file.h"
+#include "tests/support/error_text.h"
 #include "tests/support/temporary_folder.h"
 
 namespace vigor {
@@ -19,6 +20,7 @@ namespace {
 
 using nlohmann::json;
 namespace fs = std::filesystem;
+using testing::error_text;
 using testing::TemporaryFolder;
 
 const fs::path kFixtures = VIGOR_SOURCE_DIR "/tests/fixtures/tokenizer";
@@ -30,15 +32,6 @@ json read_json(const fs::path& path) {
 }
 
 std::vector<std::string> fixture_texts() { return read_json(kFixtures / "texts.json"); }
-
-std::string error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 // A vocabulary of all bytes and some tokens, as a JSON value that tests change.
 json small_file() {
@@ -161,7 +154,7 @@ TEST(WordPattern, MatcherDoesWhatTheRegularExpressionSays) {
 TEST(RegexSplit, RefusesWhatIcuWouldReadDifferently) {
   for (const char* regex : {R"(\h+)", R"((?m)a)", R"((?i)a)", R"([[:alpha:]])", R"([a&&b])", R"(a{1,2}+)", R"(\bword)",
                             R"((?<name>a))", "(", R"(\p{Nonsense})", "\\"})
-    EXPECT_NE(error_of([&] { RegexSplit{regex}; }).find("regular expression"), std::string::npos) << regex;
+    EXPECT_NE(error_text([&] { RegexSplit{regex}; }).find("regular expression"), std::string::npos) << regex;
 }
 
 TEST(RegexSplit, StopsAnExpressionThatTakesTooLong) {
@@ -272,7 +265,7 @@ TEST(BpeTokenizer, EndTokenComesFromTheConfigurationBesideTheFile) {
   EXPECT_EQ(read_text(copy.path() / "chat_template.jinja", 1000), "{{ messages }}");
 
   write_file(folder.path() / "tokenizer_config.json", R"({"eos_token": "<none>"})");
-  EXPECT_NE(error_of([&] { load_tokenizer(folder.path()); }).find("eos_token \"<none>\""), std::string::npos);
+  EXPECT_NE(error_text([&] { load_tokenizer(folder.path()); }).find("eos_token \"<none>\""), std::string::npos);
 }
 
 // ---- what is refused ----
@@ -329,21 +322,21 @@ TEST(BpeTokenizer, RefusesWhatItWouldGetWrong) {
       {"added type", [](json& f) { f["added_tokens"][0]["lstrip"] = 1; }, "lstrip must be true or false"},
       {"no vocab", [](json& f) { f["model"].erase("vocab"); }, "model.vocab"},
   };
-  EXPECT_EQ(error_of([] { BpeTokenizer::parse(small_file().dump(), "f"); }), "no error");
+  EXPECT_EQ(error_text([] { BpeTokenizer::parse(small_file().dump(), "f"); }), "no error");
   for (const Case& each : cases) {
     json file = small_file();
     each.change(file);
-    const std::string error = error_of([&] { BpeTokenizer::parse(file.dump(), "the file"); });
+    const std::string error = error_text([&] { BpeTokenizer::parse(file.dump(), "the file"); });
     EXPECT_NE(error.find(each.expected), std::string::npos) << each.name << ": " << error;
     EXPECT_NE(error.find("the file"), std::string::npos) << each.name << ": " << error;
     EXPECT_EQ(error.find('\n'), std::string::npos) << error;
   }
   for (const std::string text :
        {"", "[]", "3", "{\"merges\": 1", "{}", "{\"model\": []}", "{\"model\": {\"vocab\": []}}"})
-    EXPECT_NE(error_of([&] { BpeTokenizer::parse(text, "the file"); }).find("tokenizer: the file: "),
+    EXPECT_NE(error_text([&] { BpeTokenizer::parse(text, "the file"); }).find("tokenizer: the file: "),
               std::string::npos);
   std::string deep(100000, '[');
-  EXPECT_NE(error_of([&] { BpeTokenizer::parse(deep, "f"); }).find("levels deep"), std::string::npos);
+  EXPECT_NE(error_text([&] { BpeTokenizer::parse(deep, "f"); }).find("levels deep"), std::string::npos);
 }
 
 }  // namespace

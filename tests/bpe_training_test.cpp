@@ -9,6 +9,7 @@
 
 #include "models/tokenizer/bpe_trainer.h"
 #include "tensor/file.h"
+#include "tests/support/error_text.h"
 #include "tests/support/temporary_folder.h"
 #include "train/data/bpe_vocabulary.h"
 #include "train/data/story_generator.h"
@@ -18,6 +19,7 @@ namespace vigor {
 namespace {
 
 using nlohmann::json;
+using testing::error_text;
 using testing::TemporaryFolder;
 namespace fs = std::filesystem;
 
@@ -38,15 +40,6 @@ BpeVocabulary train(std::span<const std::string> documents, const BpeTrainOption
   BpeWordCounter counter(options);
   counter.add(documents);
   return train_bpe(counter.words(), options);
-}
-
-std::string error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(BpeTraining, FindsTheMergesOfTheTokenizersPackage) {
@@ -126,7 +119,7 @@ TEST(BpeTraining, OptionsAreChecked) {
   const auto error = [](const std::function<void(BpeTrainOptions&)>& change) {
     BpeTrainOptions options;
     change(options);
-    return error_of([&] { options.check(); });
+    return error_text([&] { options.check(); });
   };
   EXPECT_EQ(error([](BpeTrainOptions&) {}), "no error");
   EXPECT_NE(error([](BpeTrainOptions& o) { o.vocab_size = 258; }).find("from 259"), std::string::npos);
@@ -214,7 +207,7 @@ TEST_F(BpeRun, AnyModelTakesEitherKind) {
   EXPECT_EQ(prepare(c).tokenizer->name(), "chunk");
   c.tokenizer = folder_.path().string();
   c.vocab_size = 299;
-  EXPECT_NE(error_of([&] { prepare(c); }).find("300 tokens, more than the vocab_size of 299"), std::string::npos);
+  EXPECT_NE(error_text([&] { prepare(c); }).find("300 tokens, more than the vocab_size of 299"), std::string::npos);
 }
 
 TEST_F(BpeRun, FalconH1BuildsItsOwnAndMayHaveSpareIds) {

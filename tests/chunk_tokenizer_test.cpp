@@ -5,16 +5,17 @@
 
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "models/tokenizer/unicode.h"
 #include "tensor/file.h"
+#include "tests/support/error_text.h"
 
 namespace vigor {
 namespace {
 
 using nlohmann::json;
+using testing::error_text;
 
 json fixture() {
   std::ifstream file(VIGOR_SOURCE_DIR "/tests/fixtures/chunk_tokenizer.json");
@@ -32,15 +33,6 @@ std::string utf8(std::u32string_view points) {
   std::string text;
   for (const char32_t point : points) append_utf8(point, text);
   return text;
-}
-
-std::string error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(ChunkTokenizer, LowerCaseAndReplacementAreThoseOfPython) {
@@ -102,12 +94,12 @@ TEST(ChunkTokenizer, PaddedIdsAreNeverProduced) {
 }
 
 TEST(ChunkTokenizer, FolderRoundTrip) {
-  const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "chunk_tokenizer_folder";
+  const std::filesystem::path folder = std::filesystem::path(::testing::TempDir()) / "chunk_tokenizer_folder";
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);
-  EXPECT_NE(error_of([&] { load_tokenizer(folder); }).find("none of them"), std::string::npos);
+  EXPECT_NE(error_text([&] { load_tokenizer(folder); }).find("none of them"), std::string::npos);
   write_file(folder / "tokenizer.json", R"({"model": {"type": "BPE"}})");
-  EXPECT_NE(error_of([&] { load_tokenizer(folder); }).find("neither the key chunk_to_idx"), std::string::npos);
+  EXPECT_NE(error_text([&] { load_tokenizer(folder); }).find("neither the key chunk_to_idx"), std::string::npos);
 
   const json data = fixture();
   ChunkVocabularyBuilder builder;
@@ -164,7 +156,7 @@ TEST(ChunkTokenizer, InconsistentFilesAreRefusedInOneLine) {
   };
   for (const auto& [text, part] : cases) {
     const std::string json_text = text;
-    const std::string message = error_of([&] { ChunkTokenizer::parse(json_text, "vocab.json"); });
+    const std::string message = error_text([&] { ChunkTokenizer::parse(json_text, "vocab.json"); });
     EXPECT_NE(message.find(part), std::string::npos) << message << "\nfor " << text.substr(0, 200);
     EXPECT_EQ(message.rfind("chunk tokenizer: vocab.json: ", 0), 0u) << message;
     EXPECT_EQ(message.find('\n'), std::string::npos);

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "tensor/file.h"
+#include "tests/support/error_text.h"
 #include "train/metrics/metrics_log.h"
 #include "train/metrics/plot.h"
 #include "train/metrics/progress.h"
@@ -16,17 +17,10 @@
 namespace vigor {
 namespace {
 
-std::string message_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
+using testing::error_text;
 
 std::string read_error(const std::string& text) {
-  return message_of([&] {
+  return error_text([&] {
     RunConfig config;
     std::set<std::string> given;
     read_run_config(text, "run.json", config, given);
@@ -76,7 +70,7 @@ TEST(RunConfig, ChecksRangesAndContradictions) {
   config.batch_size = -1;
   config.device = "tpu";
   config.stop_at = 9;
-  const std::string error = message_of([&] { check_run_config(config); });
+  const std::string error = error_text([&] { check_run_config(config); });
   for (const char* expected :
        {"steps must be from 1", "batch_size must be from 1", "got tpu", "stop_at must not be above"})
     EXPECT_NE(error.find(expected), std::string::npos) << error;
