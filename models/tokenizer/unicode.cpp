@@ -133,6 +133,7 @@ std::string_view valid_utf8(std::string_view text, std::string& buffer) {
 
 std::string_view normal_form_c(std::string_view text, std::string& buffer) {
   if (is_ascii(text)) return text;
+  if (text.size() > INT32_MAX) throw std::runtime_error("normal form C: a text has at most 2 GB");
   UErrorCode status = U_ZERO_ERROR;
   const icu::Normalizer2* form = icu::Normalizer2::getNFCInstance(status);
   const icu::StringPiece piece(text.data(), static_cast<int32_t>(text.size()));
