@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "autograd/engine.h"
-#include "autograd/graph.h"
 #include "autograd/variable.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/views/views.h"
@@ -12,8 +11,8 @@
 #include "models/families.h"
 #include "models/generation.h"
 #include "models/hf/model_folder.h"
-#include "tests/support/parity_fixture.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/training_checks.h"
 
 namespace vigor {
 namespace {
@@ -22,7 +21,6 @@ using testing::expect_close;
 using testing::expect_equal;
 using testing::expect_error;
 using testing::random_ids;
-using testing::Recipe;
 
 // ---- presets ----
 
@@ -353,50 +351,15 @@ TEST(FalconH1Folder, SavesAndLoads) {
 // ---- training ----
 
 TEST(FalconH1Training, LearnsOneBatchByHeart) {
-  const auto model = small_model();
-  Recipe recipe(*model);
-  const Tensor ids = random_ids({2, 20}, 13), targets = random_ids({2, 20}, 13, Dtype::i32, 1);
-  double first = 0;
-  for (int step = 0; step < 60; ++step) {
-    recipe.state.set_inputs(recipe.optimizer->inputs(step, 2e-2));
-    recipe.run(ids, targets);
-    if (step == 0) first = recipe.loss.item<float>();
-  }
-  EXPECT_GT(first, 2);
-  EXPECT_LT(recipe.loss.item<float>(), 0.05);
+  EXPECT_GT(testing::expect_learns_by_heart(*small_model(), 20, 60, 2e-2), 2);
 }
 
 TEST(FalconH1Training, RecomputationChangesNoBitAndKeepsLess) {
-  const Tensor ids = random_ids({2, 20}, 13), targets = random_ids({2, 20}, 13, Dtype::i32, 1);
-  std::vector<std::vector<float>> gradients;
-  std::vector<size_t> saved;
-  for (const bool recompute : {false, true}) {
-    const auto model = small_model();
-    model->parameters().allocate_gradients();
-    ForwardContext context;
-    context.dropout = 0.2;  // its masks repeat
-    context.recompute = recompute;
-    const Tensor loss = model->loss(ids, targets, context);
-    saved.push_back(saved_bytes(loss));
-    backward(loss);
-    model->parameters().complete_gradients();
-    gradients.push_back(model->parameters().groups()[0].gradients.to_vector<float>());
-  }
-  EXPECT_EQ(gradients[0], gradients[1]);
-  EXPECT_LT(saved[1], saved[0] / 2);
+  testing::expect_recomputation_keeps_less([] { return small_model(); }, 20);
 }
 
 TEST(FalconH1Training, AsksForNoMemoryFromTheThirdStep) {
-  const auto model = small_model();
-  Recipe recipe(*model);
-  const Tensor ids = random_ids({2, 20}, 13), targets = random_ids({2, 20}, 13, Dtype::i32, 1);
-  uint64_t requests = 0;
-  for (int step = 0; step < 6; ++step) {
-    recipe.begin(step);
-    recipe.run(ids, targets);
-    if (step == 1) requests = allocator_of(kCpu).stats().system_requests;
-  }
-  EXPECT_EQ(allocator_of(kCpu).stats().system_requests, requests);
+  testing::expect_no_memory_from_the_third_step(*small_model(), 20);
 }
 
 // ---- reports ----
@@ -421,12 +384,7 @@ TEST(FalconH1Reports, EstimateTheMemoryOfAStep) {
   const auto model = make_model(*config);
   model->allocate();
   model->parameters().initialize(1);
-  const MemoryEstimate estimate = model->memory_estimate(2, 128);
-  const Tensor ids = random_ids({2, 128}, 512);
-  const double saved = static_cast<double>(saved_bytes(model->loss(ids, ids))) -
-                       static_cast<double>(model->parameters().groups()[0].values.nbytes());
-  EXPECT_GT(estimate.activations, 0.9 * saved) << saved;
-  EXPECT_LT(estimate.activations, 1.1 * saved) << saved;
+  testing::expect_memory_estimate(*model, 2, 128);
 }
 
 }  // namespace

@@ -5,18 +5,15 @@
 #include <set>
 
 #include "autograd/engine.h"
-#include "autograd/graph.h"
 #include "autograd/variable.h"
-#include "kernels/adamw/adamw.h"
 #include "models/families.h"
 #include "models/i3/i3_config.h"
-#include "tests/support/testing.h"
+#include "tests/support/training_checks.h"
 
 namespace vigor {
 namespace {
 
 using testing::expect_close;
-using testing::expect_equal;
 using testing::expect_error;
 using testing::random_ids;
 
@@ -191,79 +188,32 @@ TEST(I3Model, LossIsTheCrossEntropyOfTheLogits) {
   EXPECT_NEAR(model->loss(ids, targets).item<float>(), total / 17, 1e-5);
 }
 
-struct Training {
-  explicit Training(LanguageModel& trained) : model(trained) {
-    model.parameters().allocate_gradients();
-    m = zeros_like(group().values);
-    v = zeros_like(group().values);
-  }
-  const ArenaGroup& group() const { return model.parameters().groups()[0]; }
-  double step(const Tensor& ids, const Tensor& targets, double lr, const ForwardContext& context = {}) {
-    model.parameters().zero_gradients();
-    const Tensor loss = model.loss(ids, targets, context);
-    backward(loss);
-    model.parameters().complete_gradients();
-    state.learning_rate = static_cast<float>(lr);
-    const AdamWOptions options;
-    set_bias_corrections(state, options);
-    adamw_update(group().values, group().gradients, m, v, &state, options);
-    ++state.step;
-    return loss.item<float>();
-  }
-  LanguageModel& model;
-  Tensor m, v;
-  StepState state;
-};
-
 TEST(I3Model, LearnsOneBatchByHeart) {
-  const auto model = small_model(R"(["hybrid","attention"])");
-  Training training(*model);
-  const Tensor ids = random_ids({2, 10}, 13), targets = random_ids({2, 10}, 13, Dtype::i32, 1);
-  const double first = training.step(ids, targets, 1e-2);
+  const double first = testing::expect_learns_by_heart(*small_model(R"(["hybrid","attention"])"), 10, 150, 1e-2);
   EXPECT_NEAR(first, std::log(13.0), 0.2);  // nearly uniform to begin with
-  double last = 0;
-  for (int i = 0; i < 150; ++i) last = training.step(ids, targets, 1e-2);
-  EXPECT_LT(last, 0.05);
 }
 
 TEST(I3Model, RecomputationChangesNoBitAndKeepsLess) {
-  const auto plain = small_model(R"(["hybrid","attention","hybrid"])");
-  const auto recomputed = small_model(R"(["hybrid","attention","hybrid"])");
-  Training a(*plain), b(*recomputed);
-  const Tensor ids = random_ids({2, 10}, 13), targets = random_ids({2, 10}, 13, Dtype::i32, 1);
-  ForwardContext context;
-  context.dropout = 0.2;  // its masks repeat
-  ForwardContext with_recomputation = context;
-  with_recomputation.recompute = true;
-  EXPECT_LT(saved_bytes(recomputed->loss(ids, targets, with_recomputation)),
-            saved_bytes(plain->loss(ids, targets, context)) / 2);
-  for (int step = 0; step < 3; ++step) {
-    context.step = with_recomputation.step = static_cast<uint32_t>(step);
-    EXPECT_EQ(a.step(ids, targets, 1e-3, context), b.step(ids, targets, 1e-3, with_recomputation));
-  }
-  expect_equal(a.group().values, b.group().values);
+  testing::expect_recomputation_keeps_less([] { return small_model(R"(["hybrid","attention","hybrid"])"); }, 10);
 }
 
 TEST(I3Model, TwoRunsAreBitIdentical) {
-  const Tensor ids = random_ids({2, 10}, 13), targets = random_ids({2, 10}, 13, Dtype::i32, 1);
   std::vector<std::vector<float>> weights;
   for (int run = 0; run < 2; ++run) {
     const auto model = small_model(R"(["hybrid","attention"])", 4);
-    Training training(*model);
-    for (int step = 0; step < 5; ++step) training.step(ids, targets, 1e-3);
-    weights.push_back(training.group().values.to_vector<float>());
+    const testing::TrainingBatch batch(*model, 10);
+    testing::Recipe recipe(*model);
+    for (int step = 0; step < 5; ++step) {
+      recipe.begin(step);
+      recipe.run(batch.ids, batch.targets);
+    }
+    weights.push_back(model->parameters().groups()[0].values.to_vector<float>());
   }
   EXPECT_EQ(weights[0], weights[1]);
 }
 
 TEST(I3Model, AsksForNoMemoryFromTheThirdStep) {
-  const auto model = small_model(R"(["hybrid","attention"])");
-  Training training(*model);
-  const Tensor ids = random_ids({2, 10}, 13), targets = random_ids({2, 10}, 13, Dtype::i32, 1);
-  for (int step = 0; step < 2; ++step) training.step(ids, targets, 1e-3);
-  const uint64_t requests = allocator_of(kCpu).stats().system_requests;
-  for (int step = 0; step < 5; ++step) training.step(ids, targets, 1e-3);
-  EXPECT_EQ(allocator_of(kCpu).stats().system_requests, requests);
+  testing::expect_no_memory_from_the_third_step(*small_model(R"(["hybrid","attention"])"), 10);
 }
 
 // ---- reports ----
@@ -280,19 +230,10 @@ TEST(I3Reports, CountTheFloatingPointOperationsOfThePublishedModel) {
 }
 
 TEST(I3Reports, EstimateTheMemoryOfAStep) {
-  const auto config = preset_config("i3-tiny");
-  const auto model = make_model(*config);
+  const auto model = make_model(*preset_config("i3-tiny"));
   model->allocate();
   model->parameters().initialize(1);
-  const MemoryEstimate estimate = model->memory_estimate(2, 64);
-  EXPECT_EQ(estimate.weights, 4.0 * static_cast<double>(model->parameter_count()));
-  EXPECT_EQ(estimate.total(), 4 * estimate.weights + estimate.activations);
-  const Tensor ids = random_ids({2, 64}, config->vocab_size);
-  // What the graph holds beside the parameters themselves.
-  const double saved = static_cast<double>(saved_bytes(model->loss(ids, ids))) -
-                       static_cast<double>(model->parameters().groups()[0].values.nbytes());
-  EXPECT_GT(estimate.activations, 0.9 * saved);
-  EXPECT_LT(estimate.activations, 1.1 * saved) << saved;
+  testing::expect_memory_estimate(*model, 2, 64);
 }
 
 }  // namespace
