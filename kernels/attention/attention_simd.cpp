@@ -1,6 +1,7 @@
 #include "kernels/attention/attention_simd.h"
 
 #include "kernels/vector_loop.h"
+#include "kernels/vector_shuffles.h"
 
 namespace vigor::VIGOR_ISA {
 namespace {
@@ -231,34 +232,6 @@ void backward_block(const AttentionBackwardBlock<X>& p) {
 // Each key and value is read from memory once and used by all heads that share it, up to four queries at a time: they
 // stay in registers while a row goes by. While one block is worked on the next one is fetched, keys and values in
 // turns. Scores are dot products, because transposing a block would cost more than a few queries gain by it.
-
-// Elements of the first (last) halves of x and y in turns: x0 y0 x1 y1 ..
-VIGOR_INLINE vfloat interleave_first(vfloat x, vfloat y) {
-#if defined(VIGOR_ISA_IS_avx512)
-  return __builtin_shufflevector(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-#elif defined(VIGOR_ISA_IS_avx2)
-  return __builtin_shufflevector(x, y, 0, 8, 1, 9, 2, 10, 3, 11);
-#else
-  return __builtin_shufflevector(x, y, 0, 4, 1, 5);
-#endif
-}
-VIGOR_INLINE vfloat interleave_last(vfloat x, vfloat y) {
-#if defined(VIGOR_ISA_IS_avx512)
-  return __builtin_shufflevector(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-#elif defined(VIGOR_ISA_IS_avx2)
-  return __builtin_shufflevector(x, y, 4, 12, 5, 13, 6, 14, 7, 15);
-#else
-  return __builtin_shufflevector(x, y, 2, 6, 3, 7);
-#endif
-}
-
-// Lane i becomes the sum of all lanes of sum[i]. They are taken together: each step adds the halves of two vectors into
-// one, until one vector holds all sums.
-VIGOR_INLINE vfloat horizontal_sums(vfloat (&sum)[kLanes]) {
-  for (int64_t n = kLanes / 2; n > 0; n /= 2)
-    for (int64_t j = 0; j < n; ++j) sum[j] = interleave_first(sum[j], sum[j + n]) + interleave_last(sum[j], sum[j + n]);
-  return sum[0];
-}
 
 // s[r][j] = q_r . k_j for R queries [R,width] and `keys` rows of k. Rows of `next` are fetched, as many.
 template <int R, class X>
