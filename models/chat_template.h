@@ -9,8 +9,8 @@
 // Tests        is defined, undefined, none, string, number, integer, boolean, true, false, mapping, sequence, iterable
 // Methods      strip lstrip rstrip startswith endswith split replace get
 // Functions    namespace, raise_exception
-// Variables    messages, add_generation_prompt, bos_token, eos_token, unk_token, pad_token; tools and documents are
-// none
+// Variables    messages, add_generation_prompt, bos_token, eos_token, unk_token, pad_token; and tools and documents,
+//              which are none
 //
 // Anything else is refused where it is reached, by its name; statements of other names already when they are read.
 // White space comes out as with transformers' apply_chat_template (trim_blocks, lstrip_blocks).

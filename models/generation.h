@@ -23,8 +23,7 @@ enum class Window { half, exact };
 struct GenerateOptions {
   int64_t max_new_tokens = 100;
   SamplingOptions sampling;
-  double repetition_penalty =
-      1;  // of ids in the prompt and in what was generated (kernels/repetition_penalty); 1: none
+  double repetition_penalty = 1;  // of ids in the prompt and behind it (kernels/repetition_penalty); 1: none
   uint64_t seed = 0;
   Window window = Window::half;
   int64_t prefill_chunk = 512;   // the most tokens of a prompt that the model gets at once, which bounds its memory

@@ -68,7 +68,7 @@ struct RwkvChannelMixingOptions {
 // Cache: the last token [B,d].
 class RwkvChannelMixing : public Mixer {
  public:
-  explicit RwkvChannelMixing(const RwkvChannelMixingOptions& options);
+  explicit RwkvChannelMixing(const RwkvChannelMixingOptions& options);  // std::invalid_argument: a size is not positive
 
   Tensor forward(const Tensor& x) const override;
   Tensor forward(const Tensor& x, LayerCache& cache, const TokenPositions& positions) const override;

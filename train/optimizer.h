@@ -1,8 +1,8 @@
 #pragma once
 // AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) over a model's parameter arenas: the moments are tensors of the
 // same size, so a step is one global norm and one fused pass over each arena; an arena may have a learning rate of its
-// own. bf16 parameters have an f32 master copy,
-// which the step changes and rounds them from; it starts as their own values.
+// own. bf16 parameters have an f32 master copy, which the step changes and rounds them from; it starts as their own
+// values.
 #include <string>
 #include <utility>
 #include <vector>

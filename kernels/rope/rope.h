@@ -35,8 +35,8 @@ struct RopeOptions {
   bool transformers_angles = false;
 };
 
-// Throws std::invalid_argument for another rank, dtype or P, a theta below 1, or offsets that are not [B]
-// i32 on the device of x; and on the CPU for a negative offset (on a GPU to look at them would be to wait).
+// Throws std::invalid_argument for another rank, dtype or P, a theta below 1, or offsets that are not [B] i32 on the
+// device of x; and on the CPU for a negative offset (on a GPU to look at them would be to wait).
 Tensor rope(const Tensor& x, const RopeOptions& options = {});
 
 }  // namespace vigor

@@ -34,7 +34,7 @@ class HybridConfig : public ModelConfig {
  public:
   std::string blocks;  // one letter a block, counts expanded
   ChannelSplit split;
-  double channel_base = 0;       // 0: solved from
+  double channel_base = 0;       // 0: solved from block_parameters
   int64_t block_parameters = 0;  // 0: channel_base is given
   Arrangement arrangement = Arrangement::SA_M;
   int64_t head_dim = 64, queries_per_kv = 1;

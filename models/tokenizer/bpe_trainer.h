@@ -56,12 +56,12 @@ class BpeWordCounter {
   std::vector<Counts> counts_;  // of each thread
 };
 
-// The merges in the order in which they were found. Ids: special tokens, the bytes in the order of the byte alphabet,
-// then one for each new token. `progress` hears now and then how many tokens there are.
+// Ids: special tokens, the bytes in the order of the byte alphabet, then one for each merge.
 struct BpeVocabulary {
   std::vector<std::string> tokens;  // bytes by id; special tokens as they are
-  std::vector<BpeMerge> merges;
+  std::vector<BpeMerge> merges;     // in the order in which they were found
 };
+// Hears now and then how many tokens there are.
 using BpeProgress = std::function<void(int64_t tokens)>;
 BpeVocabulary train_bpe(const std::vector<BpeWordCounter::WordCount>& words, const BpeTrainOptions& options,
                         const BpeProgress& progress = {});

@@ -11,14 +11,13 @@
 namespace vigor {
 
 namespace char_class {
-inline constexpr uint8_t kLetter = 1;    // \p{L}
-inline constexpr uint8_t kMark = 2;      // \p{M}
-inline constexpr uint8_t kNumber = 4;    // \p{N}
-inline constexpr uint8_t kSpace = 8;     // \s: White_Space
-inline constexpr uint8_t kNewline = 16;  // [\r\n]
-inline constexpr uint8_t kPunctuation =
-    32;                               // ASCII punctuation and symbols, and \p{P} of Unicode 8 (see char_class.cpp)
-inline constexpr uint8_t kWord = 64;  // \w
+inline constexpr uint8_t kLetter = 1;        // \p{L}
+inline constexpr uint8_t kMark = 2;          // \p{M}
+inline constexpr uint8_t kNumber = 4;        // \p{N}
+inline constexpr uint8_t kSpace = 8;         // \s: White_Space
+inline constexpr uint8_t kNewline = 16;      // [\r\n]
+inline constexpr uint8_t kPunctuation = 32;  // ASCII punctuation and symbols, and \p{P} of Unicode 8 (char_class.cpp)
+inline constexpr uint8_t kWord = 64;         // \w
 inline constexpr uint8_t kApostrophe = 128;  // U+0027, with which contractions begin
 }  // namespace char_class
 

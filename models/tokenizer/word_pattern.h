@@ -3,12 +3,12 @@
 // matcher. GPT-2's, Llama-3's, Qwen2's and our own are all of this form; the alternatives, in the order in which they
 // are tried:
 //
-//   latex         ?\\[A-Za-z]+                                a LaTeX command; needs one_symbol
+//   latex        [ ]?\\[A-Za-z]+                               a LaTeX command; needs one_symbol
 //   contraction  's|'t|'re|'ve|'m|'ll|'d                       exactly so, or in any case: (?i:...)
-//   letters      ?\p{L}+                                       after a space or, with any_prefix, after any one
+//   letters      [ ]?\p{L}+                                    after a space or, with any_prefix, after any one
 //                [^\r\n\p{L}\p{N}]?\p{L}+                      character that is no letter, number or line end
-//   numbers      ?\p{N}+ , \p{N}{1,3} , \p{N}                  a run, up to three digits, one digit
-//   symbols      ?[^\s\p{L}\p{N}]+                             and with line ends behind: [\r\n]*; or one by one
+//   numbers      [ ]?\p{N}+ , \p{N}{1,3} , \p{N}               a run, up to three digits, one digit
+//   symbols      [ ]?[^\s\p{L}\p{N}]+                          and with line ends behind: [\r\n]*; or one by one
 //   lines        \s*[\r\n]+                                    white space up to its last line end
 //   space        \s+(?!\S)|\s+                                 all white space but the last one before a word
 //

@@ -36,8 +36,8 @@ namespace vigor {
 struct SweepEntry {
   std::string name;           // "2:1:5 lr=0.004": as it stands in tables
   std::string id;             // the same as part of a file name
-  std::string model;          // preset, folder or config.json; empty when
-  std::string inline_config;  // there is the text of a config.json instead
+  std::string model;          // preset, folder or config.json; or empty, with
+  std::string inline_config;  // the text of a config.json in its place
   RunConfig config;           // all but seed, out and model
   std::set<std::string> given;
   std::map<std::string, std::string> values;  // "train.lr" -> "0.004": what plots can refer to
