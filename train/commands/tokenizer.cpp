@@ -31,15 +31,14 @@ struct TokenizerCall {
   int64_t threads = 0;
 };
 
-constexpr const char* kDigits[] = {"run", "single", "", "three"};  // by WordPattern::digits
-
 WordPattern pattern_of(const TokenizerCall& call) {
   WordPattern words = call.words == "gpt2"     ? WordPattern::gpt2()
                       : call.words == "llama3" ? WordPattern::llama3()
                       : call.words == "qwen2"  ? WordPattern::qwen2()
                                                : WordPattern::falcon_h1();
-  for (const int digits : {0, 1, 3})
-    if (call.digits == kDigits[digits]) words.digits = digits;
+  if (call.digits == "single") words.digits = 1;
+  if (call.digits == "three") words.digits = 3;
+  if (call.digits == "run") words.digits = 0;
   if (call.keep_punctuation) words.one_symbol = words.latex = false;
   if (call.no_latex) words.latex = false;
   return words;
