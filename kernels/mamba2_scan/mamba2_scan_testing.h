@@ -2,9 +2,11 @@
 // Inputs and comparisons that the tests of both devices share.
 #include "autograd/engine.h"
 #include "kernels/mamba2_scan/mamba2_scan.h"
-#include "tests/support/testing.h"
+#include "tests/support/near_largest.h"
 
 namespace vigor::testing::mamba2_scan_cases {
+
+using testing::expect_near_largest;
 
 // Inputs in the order of the function; options after them.
 struct Case {
@@ -55,13 +57,6 @@ inline std::vector<Tensor> as_vector(const Mamba2ScanResult& r) { return {r.y, r
 // A fixed random gradient for a result: numbers that bf16 holds, the same ones for every dtype.
 inline Tensor output_gradient(const Tensor& y) {
   return converted(random(y.shape(), Dtype::bf16, 100 + static_cast<uint32_t>(y.size(-1))), y.dtype());
-}
-
-// Errors are measured against the largest element: every element is a sum over terms of that size.
-inline void expect_near_largest(const Tensor& actual, const Tensor& expected, double tolerance) {
-  double largest = 0;
-  for (const double v : expected.to_vector<double>()) largest = std::max(largest, std::fabs(v));
-  expect_close(actual, expected, tolerance * largest);
 }
 
 // The case with inputs rounded to what a kernel for `dtype` sees: activations in it, parameters and state in f32.
