@@ -103,7 +103,7 @@ std::string header(const PlotOptions& o) {
       ".grid{{stroke:#333a42}}}}</style>\n"
       "<clipPath id=\"area\"><rect x=\"{2}\" y=\"{3}\" width=\"{4}\" height=\"{5}\"/></clipPath>\n"
       "<rect class=\"ground\" width=\"{0}\" height=\"{1}\"/>\n"
-      "<text class=\"title\" x=\"{2}\" y=\"28\" font-size=\"16\">{6}</text>\n",
+      "<text class=\"title\" x=\"{2}\" y=\"24\" font-size=\"16\">{6}</text>\n",
       kWidth, kHeight, kLeft, kTop, kPlotWidth, kPlotHeight, escaped(o.title));
 }
 
@@ -119,8 +119,7 @@ std::string axes(const Axis& x, const Axis& y, const PlotOptions& o) {
                        tick_text(v));
   svg += fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\n", kLeft + kPlotWidth, kHeight - 10,
                      escaped(o.x_label));
-  svg +=
-      fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\n", kLeft - 8, kTop - 10, escaped(o.y_label));
+  svg += fmt::format("<text x=\"{}\" y=\"{}\">{}</text>\n", kLeft, kTop - 6, escaped(o.y_label));
   return svg;
 }
 
@@ -189,8 +188,11 @@ std::string plot_svg(const std::vector<PlotSeries>& series, const PlotOptions& o
   if (!(xs.low <= xs.high)) xs = {options.log_x ? 1.0 : 0.0, 2};
   if (!(ys.low <= ys.high)) ys = {0, 1};
   ys.widen(0.04);
-  const bool only_dots = std::none_of(series.begin(), series.end(), [](const PlotSeries& s) { return s.line; });
-  if (only_dots && !options.log_x) xs.widen(0.04);
+  // Room for the dots at both ends.
+  const bool has_dots =
+      std::any_of(series.begin(), series.end(), [](const PlotSeries& s) { return s.dots || !s.line; });
+  if (has_dots && options.log_x) xs = {xs.low / 1.1, xs.high * 1.1};
+  else if (has_dots) xs.widen(0.03);
   const Axis x(xs.low, xs.high, kLeft, kLeft + kPlotWidth, options.log_x);
   const Axis y(ys.low, ys.high, kTop + kPlotHeight, kTop, false);
 
