@@ -2,8 +2,9 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
-#include <regex>
+#include <string_view>
 
 #include "tensor/file.h"
 
@@ -60,8 +61,10 @@ void write_weight_files(const std::filesystem::path& folder, std::span<const Laz
 }
 
 bool is_weight_file(const std::string& name) {
-  static const std::regex shard(R"(model-\d{5}-of-\d{5}\.safetensors)");
-  return name == kSingleFile || name == kIndexFile || std::regex_match(name, shard);
+  if (name == kSingleFile || name == kIndexFile) return true;
+  const std::string_view shard = "model-#####-of-#####.safetensors";  // # stands for a digit
+  return std::equal(name.begin(), name.end(), shard.begin(), shard.end(),
+                    [](char c, char like) { return like == '#' ? c >= '0' && c <= '9' : c == like; });
 }
 
 }  // namespace vigor
