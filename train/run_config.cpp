@@ -17,7 +17,7 @@ using json = nlohmann::json;
 constexpr double kBig = 1e15;
 
 const RunOption kOptions[] = {
-    {"model", "Model", &RunConfig::model, "preset (i3-tiny, i3-22m, i3-80m), model folder or config.json", 0, 0},
+    {"model", "Model", &RunConfig::model, "preset (vigor info --help lists them), model folder or config.json", 0, 0},
     {"tokenizer", "Model", &RunConfig::tokenizer, "a ready one (folder or file), or bpe or chunk to build one", 0, 0},
     {"vocab_size", "Model", &RunConfig::vocab_size, "cap of the built vocabulary", 0, 1e7},
     {"pad_vocab", "Model", &RunConfig::pad_vocab, "keep V at the cap when the vocabulary is smaller", 0, 0},
@@ -30,7 +30,8 @@ const RunOption kOptions[] = {
     {"steps", "Length", &RunConfig::steps, "optimiser steps of the whole schedule", 1, kBig},
     {"stop_at", "Length", &RunConfig::stop_at, "stop after this step; the schedule stays that of --steps", 0, kBig},
     {"batch_size", "Length", &RunConfig::batch_size, "sequences in a batch", 1, 1e6},
-    {"seq_len", "Length", &RunConfig::seq_len, "tokens in a sequence", 0, 1e7},
+    {"seq_len", "Length", &RunConfig::seq_len, "tokens in a sequence; default: 256, or max_seq_len if that is less", 0,
+     1e7},
     {"accumulate", "Length", &RunConfig::accumulate, "batches added up to one step", 1, 1e6},
     {"seed", "Length", &RunConfig::seed, "of initialisation, data order, dropout and samples", 0, kBig},
     {"lr", "Optimiser", &RunConfig::lr, "learning rate after warm-up", 0, 1e3},

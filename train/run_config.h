@@ -28,7 +28,7 @@ struct RunConfig {
   int64_t steps = 5000;
   int64_t stop_at = 0;  // end early without changing the schedule; 0: run all steps
   int64_t batch_size = 4;
-  int64_t seq_len = 0;     // 0: the model's max_seq_len
+  int64_t seq_len = 0;     // 0: 256, or the model's max_seq_len if that is less
   int64_t accumulate = 1;  // batches that are added up to one step
   int64_t seed = 1;
   // optimiser

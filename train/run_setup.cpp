@@ -22,6 +22,7 @@ namespace fs = std::filesystem;
 using Note = std::function<void(const std::string&)>;  // hears of what takes long
 
 constexpr const char* kDemoModel = "i3-tiny";
+constexpr int64_t kDefaultSeqLen = 256;  // of the published i3 recipe; Falcon-H1's longest sequences fit no memory here
 
 // `vigor train` without a model: a small one, and a recipe that makes it talk within three minutes on two cores.
 void apply_demo_defaults(RunConfig& config, const std::set<std::string>& given) {
@@ -264,7 +265,7 @@ RunSetup prepare_run(RunConfig config, const std::set<std::string>& given, const
     make_new_model(setup, sources, note);
   }
   const int64_t longest = setup.model->config().max_seq_len;
-  if (setup.config.seq_len == 0) setup.config.seq_len = longest;
+  if (setup.config.seq_len == 0) setup.config.seq_len = std::min(longest, kDefaultSeqLen);
   check(setup.config.seq_len <= longest,
         "train: --seq-len {} is above the model's max_seq_len {}; --max-seq-len raises it", setup.config.seq_len,
         longest);

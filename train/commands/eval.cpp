@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -20,6 +21,8 @@ namespace {
 
 constexpr size_t kMaxIdsBytes = size_t{256} << 20;
 
+constexpr int64_t kDefaultWindow = 1024;  // tokens; models of long contexts would take all memory
+
 struct EvalCall {
   std::string model;
   ModelUse use;
@@ -27,14 +30,14 @@ struct EvalCall {
   std::vector<std::string> data;
   std::string cache_dir;
   int64_t batch_size = 8;
-  int64_t seq_len = 0;  // 0: the model's max_seq_len
+  int64_t seq_len = 0;  // 0: the model's max_seq_len, at most kDefaultWindow
   std::string ids_file, logits_file, gradients_file;
   bool json = false;
 };
 
 Evaluation evaluate_text(const EvalCall& call, const ModelFolder& folder) {
   const int64_t longest = folder.model->config().max_seq_len;
-  const int64_t T = call.seq_len > 0 ? call.seq_len : longest;
+  const int64_t T = call.seq_len > 0 ? call.seq_len : std::min(longest, kDefaultWindow);
   check(T <= longest, "eval: --seq-len {} is above the model's max_seq_len {}", T, longest);
   const TokenCache cache(call.cache_dir.empty() ? default_cache_folder() : std::filesystem::path(call.cache_dir));
   std::vector<SourceTokens> sources;
@@ -140,7 +143,8 @@ void add_eval_command(CLI::App& app, CommandRun& run) {
   command->add_option("--data", call->data, ".txt, .jsonl or a folder; may be repeated")
       ->type_name("PATH")
       ->group("On text");
-  add_number(*command, "--seq-len", call->seq_len, 1, "tokens in a window; default: max_seq_len", "On text");
+  add_number(*command, "--seq-len", call->seq_len, 1, "tokens in a window; default: max_seq_len, at most 1024",
+             "On text");
   add_number(*command, "--batch-size", call->batch_size, 1, "windows computed at once", "On text")
       ->capture_default_str();
   command->add_option("--cache-dir", call->cache_dir, "of tokenised text; default: ~/.cache/vigor")

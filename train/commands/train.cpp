@@ -70,6 +70,8 @@ void add_train_command(CLI::App& app, CommandRun& run) {
       "      a small model on the built-in stories and dialogues\n"
       "  vigor train --model i3-80m --data stories.txt:0.6 --data chat.jsonl:0.4 --steps 5000 --out runs/i3-80m\n"
       "  vigor train --out runs/i3-80m --resume\n"
+      "  vigor train --model falcon-h1-tiny-90m --data stories.txt --steps 200 --out runs/falcon\n"
+      "      trains a BPE tokenizer on the text first\n"
       "  vigor train --config run.json --lr 1e-3");
   command->callback([command, call, &run] {
     run = [command, call] {
