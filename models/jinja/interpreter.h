@@ -9,7 +9,7 @@
 namespace vigor::jinja {
 
 struct Limits {
-  int64_t work = 5'000'000;  // evaluations, and one for each item and each 16 bytes of text that they read or make
+  int64_t work = 1'000'000;  // evaluations, and one for each item and each 16 bytes of text that they read or make
   size_t output_bytes = kMaxTextBytes;
 };
 
