@@ -10,13 +10,12 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <map>
 #include <string>
 #include <vector>
 
-#include "bench/fma_peak.h"
+#include "bench/measure.h"
 #include "kernels/gemm/gemm_plan.h"
 #include "tensor/simd.h"
 #include "tensor/storage.h"
@@ -60,26 +59,10 @@ std::vector<Product> all_products() {
   return products;
 }
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
 void use_threads([[maybe_unused]] int threads) {
 #if defined(_OPENMP)
   omp_set_num_threads(threads);
 #endif
-}
-
-// Multiply-adds of all threads on registers alone, in FLOP/s, over about a millisecond.
-double measure_peak(int threads) {
-  constexpr int passes = 40;
-  const double start = now();
-#pragma omp parallel num_threads(threads)
-  for (int i = 0; i < passes; ++i) benchmark::DoNotOptimize(VIGOR_PICK(fma_peak_pass)(0.5f));
-  return 2.0 * threads * passes * static_cast<double>(VIGOR_PICK(fma_peak_count)()) / (now() - start);
-}
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<int64_t>(values.size() / 2), values.end());
-  return values[values.size() / 2];
 }
 
 struct Result {
@@ -109,10 +92,10 @@ void run(benchmark::State& state, const Product& product, GemmBackend backend, i
   gemm(s.m, s.n, s.k, left, right, out);
   std::vector<double> times, peaks;
   for (auto _ : state) {
-    peaks.push_back(measure_peak(threads));
-    const double start = now();
+    peaks.push_back(measure_peak(threads, CLOCK_MONOTONIC));
+    const double start = seconds_on(CLOCK_MONOTONIC);
     gemm(s.m, s.n, s.k, left, right, out);
-    times.push_back(now() - start);
+    times.push_back(seconds_on(CLOCK_MONOTONIC) - start);
     state.SetIterationTime(times.back());
   }
   const double flops = 2.0 * static_cast<double>(s.m * s.n) * static_cast<double>(s.k);

@@ -8,9 +8,6 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <chrono>
-#include <ctime>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -18,6 +15,7 @@
 #include <omp.h>
 #endif
 
+#include "bench/measure.h"
 #include "bench/read_probe.h"
 #include "models/families.h"
 #include "models/generation.h"
@@ -37,16 +35,7 @@ struct Settings {
   bool operations = false, cpu_time = false;
 };
 
-double now(bool cpu_time) {
-  timespec time{};
-  clock_gettime(cpu_time ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
+double now(bool cpu_time) { return seconds_on(cpu_time ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC); }
 
 void measure_generation(const LanguageModel& model, const Settings& s) {
   const std::vector<std::vector<int32_t>> prompts{std::vector<int32_t>(static_cast<size_t>(s.prompt_tokens), 5)};

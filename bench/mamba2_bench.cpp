@@ -7,14 +7,13 @@
 // On one core, in CPU time, so that other programs on the machine count little; the peak is measured again before every
 // run, and the numbers are medians.
 #include <benchmark/benchmark.h>
-#include <time.h>
 
 #include <algorithm>
 #include <vector>
 
 #include "autograd/engine.h"
 #include "autograd/variable.h"
-#include "bench/fma_peak.h"
+#include "bench/measure.h"
 #include "kernels/mamba2_scan/mamba2_scan.h"
 #include "kernels/mamba2_scan/mamba2_scan_simd.h"
 
@@ -81,23 +80,7 @@ struct Inputs {
   }
 };
 
-double cpu_seconds() {
-  timespec t;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
-
-double measure_peak() {
-  constexpr int passes = 40;
-  const double start = cpu_seconds();
-  for (int i = 0; i < passes; ++i) benchmark::DoNotOptimize(VIGOR_PICK(fma_peak_pass)(0.5f));
-  return 2.0 * passes * static_cast<double>(VIGOR_PICK(fma_peak_count)()) / (cpu_seconds() - start);
-}
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<int64_t>(values.size() / 2), values.end());
-  return values[values.size() / 2];
-}
+constexpr clockid_t kClock = CLOCK_THREAD_CPUTIME_ID;
 
 void use_one_thread() {
 #if defined(_OPENMP)
@@ -112,10 +95,10 @@ void measure(benchmark::State& state, double flops, Before before, Work work) {
   std::vector<double> times, peaks;
   for (auto _ : state) {
     before();
-    peaks.push_back(measure_peak());
-    const double start = cpu_seconds();
+    peaks.push_back(measure_peak(1, kClock));
+    const double start = seconds_on(kClock);
     work();
-    times.push_back(cpu_seconds() - start);
+    times.push_back(seconds_on(kClock) - start);
     state.SetIterationTime(times.back());
   }
   const double rate = flops / median(times);

@@ -14,6 +14,7 @@
 #endif
 
 #include "autograd/engine.h"
+#include "bench/measure.h"
 #include "models/families.h"
 #include "tensor/simd.h"
 #include "train/metrics/metrics_log.h"
@@ -24,11 +25,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 double seconds(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 }  // namespace

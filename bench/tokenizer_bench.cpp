@@ -4,25 +4,15 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
-#include <ctime>
 #include <vector>
 
+#include "bench/measure.h"
 #include "models/tokenizer/tokenizer.h"
 #include "train/data/documents.h"
 
-namespace {
-
-double cpu_seconds() {
-  timespec time{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
-}  // namespace
-
 int main(int argc, char** argv) {
   using namespace vigor;
+  constexpr clockid_t kClock = CLOCK_PROCESS_CPUTIME_ID;
   CLI::App app{"Speed of encoding"};
   std::string path, data;
   double megabytes = 20;
@@ -33,9 +23,9 @@ int main(int argc, char** argv) {
   app.add_option("--rounds", rounds, "of which median and spread are taken")->check(CLI::Range(1, 1000));
   CLI11_PARSE(app, argc, argv);
 
-  const double before = cpu_seconds();
+  const double before = seconds_on(kClock);
   const auto tokenizer = load_tokenizer(path);
-  fmt::print("loaded in {:.3f} s\n", cpu_seconds() - before);
+  fmt::print("loaded in {:.3f} s\n", seconds_on(kClock) - before);
   std::vector<std::string> documents;
   double nbytes = 0;
   const auto reader = open_documents(parse_data_source(data));
@@ -47,14 +37,14 @@ int main(int argc, char** argv) {
   std::vector<int32_t> ids;
   for (int round = 0; round <= rounds; ++round) {
     ids.clear();
-    const double begin = cpu_seconds();
+    const double begin = seconds_on(kClock);
     for (const std::string& document : documents) tokenizer->encode(document, ids);
-    if (round > 0) speeds.push_back(nbytes / 1e6 / (cpu_seconds() - begin));  // the first one warms up
+    if (round > 0) speeds.push_back(nbytes / 1e6 / (seconds_on(kClock) - begin));  // the first one warms up
   }
-  std::sort(speeds.begin(), speeds.end());
+  const auto [slowest, fastest] = std::minmax_element(speeds.begin(), speeds.end());
   fmt::print(
       "{} tokenizer, vocabulary {}: {:.1f} MB/s of one core (median of {}; {:.1f} to {:.1f}), {:.3f} bytes/token\n",
-      tokenizer->name(), tokenizer->vocab_size(), speeds[speeds.size() / 2], rounds, speeds.front(), speeds.back(),
+      tokenizer->name(), tokenizer->vocab_size(), median(speeds), rounds, *slowest, *fastest,
       nbytes / static_cast<double>(ids.size()));
   return 0;
 }
