@@ -4,6 +4,7 @@
 
 #include "kernels/causal_conv1d/causal_conv1d_kernels.h"
 #include "kernels/causal_conv1d/causal_conv1d_simd.h"
+#include "kernels/sequence_batch.h"
 #include "tensor/primitives.h"
 
 namespace vigor {
@@ -11,27 +12,23 @@ namespace {
 
 // One sequence. Its inputs are u_s, s = -(K-1) .. length-1: first those of the state, then those of x.
 template <class X>
-struct Sequence {
-  int64_t b, T, C, K, length;
-  int64_t step;           // from one row of taps to the next
-  const uint8_t* resets;  // [T] or null
-  const X* x;             // [T,..], rows x_stride apart
+struct Sequence : SequenceSteps {
+  int64_t b, C, K;
+  int64_t tap_step;  // from one row of taps to the next
+  const X* x;        // [T,..], rows x_stride apart
   int64_t x_stride;
   const X* state;  // [K-1,C] or null
 
-  Sequence(const CausalConv1dInputs& in, int64_t index, int64_t taps_step)
-      : b(index),
-        T(in.x.sizes[1]),
+  Sequence(const CausalConv1dInputs& in, int64_t index, int64_t step)
+      : SequenceSteps(steps_of(in.lengths, in.resets, index, in.x.sizes[1])),
+        b(index),
         C(in.x.sizes[2]),
         K(in.K),
-        length(in.lengths.defined() ? in.lengths.as<int32_t>()[b] : T),
-        step(taps_step),
-        resets(in.resets.defined() ? in.resets.as<uint8_t>() + b * T : nullptr),
+        tap_step(step),
         x(in.x.as<X>() + b * in.x.strides[0]),
         x_stride(in.x.strides[1]),
-        state(in.state.defined() ? in.state.as<X>() + b * (K - 1) * C : nullptr) {}
+        state(row_or_null<X>(in.state, b)) {}
 
-  bool is_reset(int64_t t) const { return resets != nullptr && resets[t] != 0; }
   // The row u_s; null: zeros.
   const X* input(int64_t s) const {
     if (s >= 0) return x + s * x_stride;
@@ -39,9 +36,9 @@ struct Sequence {
   }
   // Step t sees u_{t-reach(t)} .. u_t.
   int64_t reach(int64_t t) const {
-    int64_t steps = 0;
-    while (steps < K - 1 && (t - steps < 0 || !is_reset(t - steps))) ++steps;
-    return steps;
+    int64_t seen = 0;
+    while (seen < K - 1 && (t - seen < 0 || !is_reset(t - seen))) ++seen;
+    return seen;
   }
   // Whether u_s is among the last K-1 inputs, which go into last_state.
   bool is_last(int64_t s) const { return s >= length - (K - 1) && length - 1 - s <= reach(length - 1); }
@@ -62,10 +59,10 @@ double activation_gradient(double p, bool silu) {
 // ---- the definition, in f64 ----
 
 double preactivation(const Sequence<double>& u, const double* taps, int64_t t, int64_t c) {
-  double p = taps[u.K * u.step + c];
+  double p = taps[u.K * u.tap_step + c];
   for (int64_t j = 0; j <= u.reach(t); ++j) {
     const double* input = u.input(t - j);
-    if (input != nullptr) p += taps[(u.K - 1 - j) * u.step + c] * input[c];
+    if (input != nullptr) p += taps[(u.K - 1 - j) * u.tap_step + c] * input[c];
   }
   return p;
 }
@@ -73,7 +70,7 @@ double preactivation(const Sequence<double>& u, const double* taps, int64_t t, i
 void forward_channels(const Sequence<double>& u, const TensorView& y, const TensorView& last_state, const double* taps,
                       bool silu, int64_t begin, int64_t end) {
   for (int64_t c = begin; c < end; ++c) {
-    for (int64_t t = 0; t < u.T; ++t)
+    for (int64_t t = 0; t < u.steps; ++t)
       row_of<double>(y, u.b, t)[c] = t < u.length ? activation(preactivation(u, taps, t, c), silu) : 0;
     for (int64_t s = u.length - (u.K - 1); s < u.length; ++s) {
       const double* input = u.is_last(s) ? u.input(s) : nullptr;
@@ -85,7 +82,7 @@ void forward_channels(const Sequence<double>& u, const TensorView& y, const Tens
 void backward_channels(const Sequence<double>& u, const CausalConv1dGradients& grads, const double* taps, double* dtaps,
                        bool silu, int64_t begin, int64_t end) {
   for (int64_t c = begin; c < end; ++c) {
-    for (int64_t s = -(u.K - 1); s < u.T; ++s) {
+    for (int64_t s = -(u.K - 1); s < u.steps; ++s) {
       double* du = s >= 0 ? row_of<double>(grads.dx, u.b, s) : row_of<double>(grads.dstate, u.b, s + u.K - 1);
       if (du == nullptr) continue;
       const double* dlast =
@@ -95,12 +92,12 @@ void backward_channels(const Sequence<double>& u, const CausalConv1dGradients& g
     for (int64_t t = 0; t < u.length; ++t) {
       const double g = row_of<double>(grads.dy, u.b, t)[c] * activation_gradient(preactivation(u, taps, t, c), silu);
       for (int64_t j = 0; j <= u.reach(t); ++j) {
-        const int64_t s = t - j, tap = (u.K - 1 - j) * u.step + c;
+        const int64_t s = t - j, tap = (u.K - 1 - j) * u.tap_step + c;
         double* du = s >= 0 ? row_of<double>(grads.dx, u.b, s) : row_of<double>(grads.dstate, u.b, s + u.K - 1);
         if (du != nullptr) du[c] += taps[tap] * g;
         if (u.input(s) != nullptr) dtaps[tap] += g * u.input(s)[c];
       }
-      dtaps[u.K * u.step + c] += g;
+      dtaps[u.K * u.tap_step + c] += g;
     }
   }
 }
@@ -112,7 +109,7 @@ constexpr int64_t kChannelBlock = 256;
 
 template <class X>
 ConvForwardStep<X> step(const Sequence<X>& u, const float* taps, bool silu, int64_t t, int64_t begin, int64_t end) {
-  ConvForwardStep<X> p{end - begin, u.K, {}, taps + begin, u.step, nullptr, silu};
+  ConvForwardStep<X> p{end - begin, u.K, {}, taps + begin, u.tap_step, nullptr, silu};
   for (int64_t j = u.reach(t); j >= 0; --j)
     if (const X* input = u.input(t - j)) p.inputs[u.K - 1 - j] = input + begin;
   return p;
@@ -126,7 +123,7 @@ void forward_channels(const Sequence<X>& u, const TensorView& y, const TensorVie
     p.y = row_of<X>(y, u.b, t) + begin;
     VIGOR_PICK(conv_forward_step)(p);
   }
-  for (int64_t t = u.length; t < u.T; ++t) std::fill_n(row_of<X>(y, u.b, t) + begin, end - begin, X(0));
+  for (int64_t t = u.length; t < u.steps; ++t) std::fill_n(row_of<X>(y, u.b, t) + begin, end - begin, X(0));
   for (int64_t s = u.length - (u.K - 1); s < u.length; ++s) {
     X* to = row_of<X>(last_state, u.b, s - u.length + u.K - 1);
     const X* input = u.is_last(s) ? u.input(s) : nullptr;
@@ -140,7 +137,7 @@ template <class X>
 void backward_channels(const Sequence<X>& u, const CausalConv1dGradients& grads, const float* taps, float* dtaps,
                        bool silu, int64_t begin, int64_t end) {
   float g[kConvTaps][kChannelBlock];  // of step t: row t % kConvTaps
-  for (int64_t t = u.length; t < u.T; ++t) std::fill_n(row_of<X>(grads.dx, u.b, t) + begin, end - begin, X(0));
+  for (int64_t t = u.length; t < u.steps; ++t) std::fill_n(row_of<X>(grads.dx, u.b, t) + begin, end - begin, X(0));
   const int64_t first = grads.dstate.defined() ? -(u.K - 1) : 0;
   for (int64_t s = u.length - 1; s >= first; --s) {
     if (s >= 0) {
@@ -150,8 +147,8 @@ void backward_channels(const Sequence<X>& u, const CausalConv1dGradients& grads,
     }
     const X* dlast = u.is_last(s) ? row_of<X>(grads.dlast_state, u.b, s - u.length + u.K - 1) : nullptr;
     X* du = s >= 0 ? row_of<X>(grads.dx, u.b, s) : row_of<X>(grads.dstate, u.b, s + u.K - 1);
-    ConvInputGradientStep<X> p{end - begin, u.K, {}, taps + begin, u.step, dlast != nullptr ? dlast + begin : nullptr,
-                               du + begin};
+    ConvInputGradientStep<X> p{
+        end - begin, u.K, {}, taps + begin, u.tap_step, dlast != nullptr ? dlast + begin : nullptr, du + begin};
     for (int64_t t = s; t < std::min(u.length, s + u.K); ++t) {
       if (t < 0) continue;
       if (t > s && u.is_reset(t)) break;

@@ -4,6 +4,7 @@
 #include "kernels/gemm/gemm.h"
 #include "kernels/hybrid_mixer/hybrid_mixer_kernels.h"
 #include "kernels/hybrid_mixer/hybrid_mixer_simd.h"
+#include "kernels/sequence_batch.h"
 #include "tensor/primitives.h"
 
 namespace vigor {
@@ -11,7 +12,6 @@ namespace {
 
 // ---- the scans as the equations stand: f64 ----
 
-bool is_reset(const HybridSteps& time, int64_t t) { return time.resets != nullptr && time.resets[t] != 0; }
 double value_or_zero(const double* p, int64_t i) { return p != nullptr ? p[i] : 0; }
 
 void state_forward(const HybridStateForward<double>& p) {
@@ -19,7 +19,7 @@ void state_forward(const HybridStateForward<double>& p) {
   const double* previous = p.s0;
   for (int64_t t = 0; t < p.time.length; ++t) {
     double* s = p.s + t * p.n;
-    if (previous != nullptr && !is_reset(p.time, t))
+    if (previous != nullptr && !p.time.is_reset(t))
       for (int64_t i = 0; i < p.n; ++i)
         for (int64_t j = 0; j < p.n; ++j) s[i] += p.a_t[j * p.columns + i] * previous[j];
     previous = s;
@@ -37,7 +37,7 @@ void state_backward(const HybridStateBackward<double>& p) {
     double* g = p.g + t * p.n;
     if (t == length - 1)
       for (int64_t i = 0; i < p.n; ++i) g[i] += value_or_zero(p.ds_last, i);
-    if (is_reset(p.time, t)) continue;  // nothing flows to step t - 1
+    if (p.time.is_reset(t)) continue;  // nothing flows to step t - 1
     double* before = t > 0 ? g - p.n : p.ds0;
     for (int64_t i = 0; i < p.n; ++i) {
       p.s_previous[t * p.n + i] = t > 0 ? p.s[(t - 1) * p.n + i] : value_or_zero(p.s0, i);
@@ -50,7 +50,7 @@ void channels_forward(const HybridChannelsForward<double, double>& p) {
   for (int64_t c = 0; c < p.channels; ++c) {
     double h = value_or_zero(p.h0, c);
     for (int64_t t = 0; t < p.time.length; ++t) {
-      if (is_reset(p.time, t)) h = 0;
+      if (p.time.is_reset(t)) h = 0;
       h = p.w[c] * h + (1 - p.w[c]) * p.x[t * p.d + c];
       p.y[t * p.d + c] = p.skip_d[c] * h;
     }
@@ -63,14 +63,14 @@ void channels_backward(const HybridChannelsBackward<double, double>& p) {
   for (int64_t c = 0; c < p.channels; ++c) {
     double h = value_or_zero(p.h0, c);
     for (int64_t t = 0; t < p.time.length; ++t) {
-      if (is_reset(p.time, t)) h = 0;
+      if (p.time.is_reset(t)) h = 0;
       p.h[t * p.d + c] = h = p.w[c] * h + (1 - p.w[c]) * p.x[t * p.d + c];
     }
     for (int64_t t = p.time.length; t < p.time.steps; ++t) p.dx[t * p.d + c] = 0;
     double q = value_or_zero(p.dh_last, c);
     for (int64_t t = p.time.length - 1; t >= 0; --t) {
       const int64_t i = t * p.d + c;
-      const bool reset = is_reset(p.time, t);
+      const bool reset = p.time.is_reset(t);
       const double h_previous = reset ? 0 : t > 0 ? p.h[i - p.d] : value_or_zero(p.h0, c);
       q += p.skip_d[c] * p.dy[i];
       p.dx[i] = (1 - p.w[c]) * q;
@@ -102,18 +102,6 @@ constexpr int64_t kChannelBlock = 64;
 // Multiplications below which starting threads costs more than it saves.
 constexpr int64_t kSerialWork = 1 << 14;
 
-HybridSteps steps_of(const HybridMixerInputs& in, int64_t b) {
-  const int64_t T = in.x.sizes[1];
-  return {T, in.lengths.defined() ? in.lengths.as<int32_t>()[b] : T,
-          in.resets.defined() ? in.resets.as<uint8_t>() + b * T : nullptr};
-}
-
-// Element [b,column] of a view [B,width]; null when the view is undefined.
-template <class S>
-S* at(const TensorView& view, int64_t b, int64_t column = 0) {
-  return view.defined() ? view.as<S>() + b * view.sizes[1] + column : nullptr;
-}
-
 // packed [n,columns] = matrix or its transpose [n,n], then zeros.
 template <class S>
 void pack(const TensorView& packed, const TensorView& matrix, Transpose transpose) {
@@ -135,15 +123,16 @@ void hybrid_mixer_forward(const HybridMixerInputs& in, const HybridMixerOutputs&
   pack<S>(out.a_packed, in.ssm_a, Transpose::yes);
 #pragma omp parallel for schedule(static) if (B > 1 && B * T * n * n > kSerialWork)
   for (int64_t b = 0; b < B; ++b)
-    state_forward(
-        {steps_of(in, b), n, columns, out.a_packed.as<S>(), s + b * T * n, at<S>(in.s0, b), at<S>(out.s_last, b)});
+    state_forward({steps_of(in.lengths, in.resets, b, T), n, columns, out.a_packed.as<S>(), s + b * T * n,
+                   row_or_null<S>(in.s0, b), row_or_null<S>(out.s_last, b)});
 #pragma omp parallel for schedule(static) if (B * T * d > kSerialWork)
   for (int64_t c = 0; c < d; c += kChannelBlock)
     for (int64_t b = 0; b < B; ++b) {
       const int64_t first = b * T * d + c;
-      channels_forward(HybridChannelsForward<X, S>{steps_of(in, b), std::min(kChannelBlock, d - c), d,
-                                                   in.x.as<X>() + first, out.y.as<X>() + first, in.w_mix.as<S>() + c,
-                                                   in.skip_d.as<S>() + c, at<S>(in.h0, b, c), at<S>(out.h_last, b, c)});
+      channels_forward(HybridChannelsForward<X, S>{steps_of(in.lengths, in.resets, b, T),
+                                                   std::min(kChannelBlock, d - c), d, in.x.as<X>() + first,
+                                                   out.y.as<X>() + first, in.w_mix.as<S>() + c, in.skip_d.as<S>() + c,
+                                                   row_or_null<S>(in.h0, b, c), row_or_null<S>(out.h_last, b, c)});
     }
   gemm(B * T, d, n, {s, n}, {in.ssm_c.as<S>(), n, Transpose::yes}, {out.y.as<X>(), d, Accumulate::yes});  // Y += S C^T
 }
@@ -159,8 +148,9 @@ void hybrid_mixer_backward(const HybridMixerInputs& in, const HybridMixerGradien
   pack<S>(grads.a_packed, in.ssm_a, Transpose::no);
 #pragma omp parallel for schedule(static) if (B > 1 && B * T * n * n > kSerialWork)
   for (int64_t b = 0; b < B; ++b)
-    state_backward({steps_of(in, b), n, columns, grads.a_packed.as<S>(), g + b * T * n, s + b * T * n, at<S>(in.s0, b),
-                    at<S>(grads.ds_last, b), grads.s_previous.as<S>() + b * T * n, at<S>(grads.ds0, b)});
+    state_backward({steps_of(in.lengths, in.resets, b, T), n, columns, grads.a_packed.as<S>(), g + b * T * n,
+                    s + b * T * n, row_or_null<S>(in.s0, b), row_or_null<S>(grads.ds_last, b),
+                    grads.s_previous.as<S>() + b * T * n, row_or_null<S>(grads.ds0, b)});
 
   for (const GradientView& sum : {grads.dw_mix, grads.dskip_d})
     if (!sum.accumulate) fill(sum.view, 0);
@@ -170,9 +160,10 @@ void hybrid_mixer_backward(const HybridMixerInputs& in, const HybridMixerGradien
     for (int64_t b = 0; b < B; ++b) {
       const int64_t first = b * T * d + c;
       channels_backward(HybridChannelsBackward<X, S>{
-          steps_of(in, b), std::min(kChannelBlock, d - c), d, x + first, dy + first, grads.dx.as<X>() + first,
-          in.w_mix.as<S>() + c, in.skip_d.as<S>() + c, at<S>(in.h0, b, c), at<S>(grads.dh_last, b, c),
-          at<S>(grads.dh0, b, c), grads.dw_mix.view.as<S>() + c, grads.dskip_d.view.as<S>() + c, grads.h.as<S>() + c});
+          steps_of(in.lengths, in.resets, b, T), std::min(kChannelBlock, d - c), d, x + first, dy + first,
+          grads.dx.as<X>() + first, in.w_mix.as<S>() + c, in.skip_d.as<S>() + c, row_or_null<S>(in.h0, b, c),
+          row_or_null<S>(grads.dh_last, b, c), row_or_null<S>(grads.dh0, b, c), grads.dw_mix.view.as<S>() + c,
+          grads.dskip_d.view.as<S>() + c, grads.h.as<S>() + c});
     }
   // Rows of padding are zero in G, S and S_previous, so they add nothing to these sums over all B*T rows.
   const auto output = [](const GradientView& to, int64_t ld) {

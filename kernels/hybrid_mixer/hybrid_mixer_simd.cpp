@@ -4,8 +4,6 @@
 namespace vigor::VIGOR_ISA {
 namespace {
 
-bool is_reset(const HybridSteps& time, int64_t t) { return time.resets != nullptr && time.resets[t] != 0; }
-
 void fill_zeros(float* p, int64_t n) {
   for (int64_t i = 0; i < n; ++i) p[i] = 0;
 }
@@ -38,7 +36,7 @@ void hybrid_state_forward(const HybridStateForward<float>& p) {
   const float* previous = p.s0;
   for (int64_t t = 0; t < p.time.length; ++t) {
     float* s = p.s + t * p.n;
-    if (previous != nullptr && !is_reset(p.time, t)) add_weighted_rows(s, p.a_t, p.columns, previous, p.n);
+    if (previous != nullptr && !p.time.is_reset(t)) add_weighted_rows(s, p.a_t, p.columns, previous, p.n);
     previous = s;
   }
   copy_or_zeros(p.s_last, previous, p.n);
@@ -53,18 +51,18 @@ void hybrid_state_backward(const HybridStateBackward<float>& p) {
     float* g = p.g + t * p.n;
     if (t == length - 1) {
       for (int64_t i = 0; p.ds_last != nullptr && i < p.n; ++i) g[i] += p.ds_last[i];
-    } else if (!is_reset(p.time, t + 1)) {
+    } else if (!p.time.is_reset(t + 1)) {
       add_weighted_rows(g, p.a, p.columns, g + p.n, p.n);
     }
     const float* previous = t > 0 ? p.s + (t - 1) * p.n : p.s0;
-    copy_or_zeros(p.s_previous + t * p.n, is_reset(p.time, t) ? nullptr : previous, p.n);
+    copy_or_zeros(p.s_previous + t * p.n, p.time.is_reset(t) ? nullptr : previous, p.n);
   }
   if (p.ds0 == nullptr) return;
   if (length == 0) {
     copy_or_zeros(p.ds0, p.ds_last, p.n);
   } else {
     fill_zeros(p.ds0, p.n);
-    if (!is_reset(p.time, 0)) add_weighted_rows(p.ds0, p.a, p.columns, p.g, p.n);
+    if (!p.time.is_reset(0)) add_weighted_rows(p.ds0, p.a, p.columns, p.g, p.n);
   }
 }
 
@@ -75,7 +73,7 @@ namespace {
 
 // Zeros in the steps behind the real ones.
 template <int V, class T, class Lanes>
-VIGOR_INLINE void fill_padding(T* strip, const HybridSteps& time, int64_t d, Lanes lanes) {
+VIGOR_INLINE void fill_padding(T* strip, const SequenceSteps& time, int64_t d, Lanes lanes) {
   for (int64_t t = time.length; t < time.steps; ++t)
     for (int v = 0; v < V; ++v) store(strip + t * d + v * kLanes, zero(), lanes);
 }
@@ -92,7 +90,7 @@ void forward_strip(const HybridChannelsForward<T, float>& p, int64_t channel, La
   }
   for (int64_t t = 0; t < p.time.length; ++t) {
     const int64_t row = t * p.d + channel;
-    if (is_reset(p.time, t))
+    if (p.time.is_reset(t))
       for (int v = 0; v < V; ++v) h[v] = zero();
     for (int v = 0; v < V; ++v) {
       h[v] = fma(w[v], h[v], one_minus_w[v] * load(p.x + row + v * kLanes, lanes));
@@ -119,7 +117,7 @@ void backward_strip(const HybridChannelsBackward<T, float>& p, int64_t channel, 
   }
   for (int64_t t = 0; t < p.time.length; ++t) {
     const int64_t row = t * p.d + channel;
-    if (is_reset(p.time, t))
+    if (p.time.is_reset(t))
       for (int v = 0; v < V; ++v) h[v] = zero();
     for (int v = 0; v < V; ++v) {
       h[v] = fma(w[v], h[v], one_minus_w[v] * load(p.x + row + v * kLanes, lanes));
@@ -129,7 +127,7 @@ void backward_strip(const HybridChannelsBackward<T, float>& p, int64_t channel, 
   // On entry to step t, q is what reaches h_t from later steps: dh_last, or w q_{t+1}, or 0 where t+1 is a reset.
   for (int64_t t = p.time.length - 1; t >= 0; --t) {
     const int64_t row = t * p.d + channel;
-    const bool reset = is_reset(p.time, t);
+    const bool reset = p.time.is_reset(t);
     for (int v = 0; v < V; ++v) {
       const int64_t i = row + v * kLanes;
       const vfloat dy = load(p.dy + i, lanes), x = load(p.x + i, lanes);

@@ -1,19 +1,14 @@
 #pragma once
 // The two sequential scans of the hybrid mixer, for one sequence. X is the type of activations, S that of states.
+#include "kernels/sequence_steps.h"
 #include "tensor/simd.h"
 
 namespace vigor {
 
-// Steps of one sequence: `length` real ones, then padding up to `steps`.
-struct HybridSteps {
-  int64_t steps, length;
-  const uint8_t* resets;  // [steps] or null
-};
-
 // s_t = A s_{t-1} + u_t
 template <class S>
 struct HybridStateForward {
-  HybridSteps time;
+  SequenceSteps time;
   int64_t n, columns;  // columns: row length of the packed matrix, a multiple of 16
   const S* a_t;        // [n,columns], A transposed and padded with zeros
   S* s;                // [steps,n]: in u_t = B x_t, out s_t
@@ -24,7 +19,7 @@ struct HybridStateForward {
 // g_t = e_t + A^T g_{t+1}
 template <class S>
 struct HybridStateBackward {
-  HybridSteps time;
+  SequenceSteps time;
   int64_t n, columns;
   const S* a;        // [n,columns], A padded with zeros
   S* g;              // [steps,n]: in e_t = C^T dy_t, out g_t
@@ -38,7 +33,7 @@ struct HybridStateBackward {
 // h_t = w h_{t-1} + (1 - w) x_t and y_t = D h_t, for `channels` neighbouring channels; rows are `d` apart.
 template <class X, class S>
 struct HybridChannelsForward {
-  HybridSteps time;
+  SequenceSteps time;
   int64_t channels, d;
   const X* x;
   X* y;
@@ -49,7 +44,7 @@ struct HybridChannelsForward {
 
 template <class X, class S>
 struct HybridChannelsBackward {
-  HybridSteps time;
+  SequenceSteps time;
   int64_t channels, d;
   const X *x, *dy;
   X* dx;  // (1 - w) q_t

@@ -34,8 +34,6 @@ void initial_state(const Mamba2ScanInputs& in, int64_t b, int64_t h, double* s) 
   else std::fill_n(s, n.P * n.N, 0.0);
 }
 
-bool is_reset(const SequenceSteps& steps, int64_t t) { return steps.resets != nullptr && steps.resets[t] != 0; }
-
 // S_t from S_{t-1}; `after` may be `before`.
 void advance(const Mamba2ScanInputs& in, int64_t b, int64_t t, int64_t h, bool reset, const double* before,
              double* after) {
@@ -94,7 +92,7 @@ void mamba2_scan_forward_naive(const Mamba2ScanInputs& in, const Mamba2ScanOutpu
         double* y = row(out.y, b, t, h);
         std::fill_n(y, n.P, 0.0);
         if (t >= steps.length) continue;
-        advance(in, b, t, h, is_reset(steps, t), s, s);
+        advance(in, b, t, h, steps.is_reset(t), s, s);
         const double *x = row(in.x, b, t, h), *ssm_c = row(in.ssm_c, b, t, h / n.group);
         for (int64_t p = 0; p < n.P; ++p) {
           y[p] = in.skip_d.as<double>()[h] * x[p];
@@ -120,11 +118,11 @@ void mamba2_scan_backward_naive(const Mamba2ScanInputs& in, const Mamba2ScanGrad
       const SequenceSteps steps = steps_of(in.lengths, in.resets, b, n.T);
       initial_state(in, b, h, states);
       for (int64_t t = 0; t < steps.length; ++t)
-        advance(in, b, t, h, is_reset(steps, t), states + t * size, states + (t + 1) * size);
+        advance(in, b, t, h, steps.is_reset(t), states + t * size, states + (t + 1) * size);
       if (grads.dlast_state.defined()) std::copy_n(grads.dlast_state.as<double>() + (b * n.H + h) * size, size, g);
       else std::fill_n(g, size, 0.0);
       for (int64_t t = steps.length - 1; t >= 0; --t)
-        backward_step(in, grads, b, t, h, is_reset(steps, t), states + t * size, states + (t + 1) * size, g,
+        backward_step(in, grads, b, t, h, steps.is_reset(t), states + t * size, states + (t + 1) * size, g,
                       sums.as<double>() + b * 3 * n.H + h);
       if (grads.dstate.defined()) std::copy_n(g, size, grads.dstate.as<double>() + (b * n.H + h) * size);
     }

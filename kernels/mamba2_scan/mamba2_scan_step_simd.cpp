@@ -30,7 +30,7 @@ template <class X>
 void step(const Mamba2Forward<X>& p) {
   const Mamba2Task<X>& t = p.task;
   const int64_t size = t.P * t.N;
-  const bool padding = t.time.length == 0, reset = t.time.resets != nullptr && t.time.resets[0] != 0;
+  const bool padding = t.time.length == 0, reset = t.time.is_reset(0);
   for (int64_t h = 0; h < t.heads; ++h) {
     const float* before = t.state != nullptr ? t.state + h * size : nullptr;
     float* const after = p.last_state + h * size;

@@ -12,7 +12,6 @@ namespace {
 
 // ---- the equations as they stand: f64, one channel after the other ----
 
-bool is_reset(const SequenceSteps& time, int64_t t) { return time.resets != nullptr && time.resets[t] != 0; }
 double value(const SelectiveRows<double>& rows, int64_t t, int64_t i) { return rows.data[t * rows.stride + i]; }
 double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::fabs(x))); }
 
@@ -33,7 +32,7 @@ void forward_channels(const SelectiveScanForward<double, double>& p) {
     for (int64_t t = 0; t < in.time.length; ++t) {
       if (p.chunk_states != nullptr && t % kSelectiveChunk == 0)
         std::copy(h.begin(), h.end(), p.chunk_states + (t / kSelectiveChunk * in.E + e) * in.N);
-      if (is_reset(in.time, t)) std::fill(h.begin(), h.end(), 0.0);
+      if (in.time.is_reset(t)) std::fill(h.begin(), h.end(), 0.0);
       advance(in, e, t, h.data());
       double& y = p.y[t * in.E + e];
       y = in.d[e] * value(in.x, t, e);
@@ -83,7 +82,7 @@ void backward_channels(const SelectiveScanBackward<double, double>& p) {
     if (length > 0) std::copy_n(p.chunk_states + e * N, N, h.begin());
     for (int64_t t = 0; t < length; ++t) {
       double* after = h.data() + (t + 1) * N;
-      std::copy_n(is_reset(in.time, t) ? nothing.data() : after - N, N, after);
+      std::copy_n(in.time.is_reset(t) ? nothing.data() : after - N, N, after);
       advance(in, e, t, after);
     }
     double* g = p.dstate + e * N;
@@ -91,8 +90,8 @@ void backward_channels(const SelectiveScanBackward<double, double>& p) {
     else std::fill_n(g, N, 0.0);
     for (int64_t t = length - 1; t >= 0; --t) {
       const double* after = h.data() + (t + 1) * N;
-      backward_step(p, e, t, is_reset(in.time, t) ? nothing.data() : after - N, after, g);
-      if (is_reset(in.time, t)) std::fill_n(g, N, 0.0);
+      backward_step(p, e, t, in.time.is_reset(t) ? nothing.data() : after - N, after, g);
+      if (in.time.is_reset(t)) std::fill_n(g, N, 0.0);
     }
     for (int64_t t = length; t < in.time.steps; ++t) p.dx[t * in.E + e] = p.ddelta[t * in.E + e] = 0;
   }

@@ -16,9 +16,7 @@ struct Chunk {
   float x[kSteps][kChannels], size[kSteps][kChannels];  // size: s_t, the step size
   float b[kSteps][kStates], c[kSteps][kStates];
 
-  bool starts_anew(const SequenceSteps& time, int64_t i) const {
-    return time.resets != nullptr && time.resets[first + i] != 0;
-  }
+  bool starts_anew(const SequenceSteps& time, int64_t i) const { return time.is_reset(first + i); }
 };
 
 void fill_zeros(float* to, int64_t n) {

@@ -11,13 +11,12 @@ namespace {
 
 // ---- the equations as they stand: f64 ----
 
-bool is_reset(const SequenceSteps& time, int64_t t) { return time.resets != nullptr && time.resets[t] != 0; }
 double value_or_zero(const double* p, int64_t i) { return p != nullptr ? p[i] : 0; }
 
 // x_{t-1} as step t sees it.
 template <class P>
 double token_before(const P& p, int64_t t, int64_t c) {
-  if (is_reset(p.time, t)) return 0;
+  if (p.time.is_reset(t)) return 0;
   return t > 0 ? p.x[(t - 1) * p.x_stride + c] : value_or_zero(p.state, c);
 }
 
@@ -43,7 +42,7 @@ void backward_steps(const TokenShiftBackward<double, double>& p) {
   const auto dy = [&](int64_t t, int64_t c) { return t <= last ? p.dy[t * p.channels + c] : 0; };
   // What step t hands back to the step before it.
   const auto handed_back = [&](int64_t t, int64_t c) {
-    return t > last || is_reset(p.time, t) ? 0 : (1 - p.mix[c]) * dy(t, c);
+    return t > last || p.time.is_reset(t) ? 0 : (1 - p.mix[c]) * dy(t, c);
   };
   for (int64_t c = 0; c < p.channels; ++c) {
     p.dmix[c] = 0;

@@ -8,7 +8,7 @@ namespace {
 // x_{t-1} as step t sees it, for the channels from c on.
 template <class P, class Lanes>
 VIGOR_INLINE vfloat token_before(const P& p, int64_t t, int64_t c, Lanes lanes) {
-  if (p.time.resets != nullptr && p.time.resets[t] != 0) return zero();
+  if (p.time.is_reset(t)) return zero();
   if (t > 0) return load(p.x + (t - 1) * p.x_stride + c, lanes);
   return p.state != nullptr ? load(p.state + c, lanes) : zero();
 }
@@ -33,7 +33,7 @@ void forward(const TokenShiftForward<X, float>& p) {
 template <class X>
 void backward(const TokenShiftBackward<X, float>& p) {
   const auto passes_back = [&](int64_t t) {  // whether step t sees the step before it
-    return t < p.time.length && (p.time.resets == nullptr || p.time.resets[t] == 0);
+    return t < p.time.length && !p.time.is_reset(t);
   };
   for_each_vector(p.channels, [&](int64_t c, auto lanes) {
     const vfloat mix = load(p.mix + c, lanes), rest = 1.0f - mix;

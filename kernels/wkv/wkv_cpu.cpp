@@ -17,8 +17,6 @@ struct State {
   double a = 0, b = 0, p = -std::numeric_limits<double>::infinity();
 };
 
-bool is_reset(const SequenceSteps& time, int64_t t) { return time.resets != nullptr && time.resets[t] != 0; }
-
 State state_at(const double* from, int64_t C) { return {from[0], from[C], from[2 * C]}; }
 void store_state(double* to, int64_t C, const State& s) {
   to[0] = s.a;
@@ -38,7 +36,7 @@ void forward_channels(const WkvForward<double, double>& p) {
     for (int64_t t = 0; t < p.time.length; ++t) {
       if (p.chunk_states != nullptr && t % kWkvChunk == 0)
         store_state(p.chunk_states + t / kWkvChunk * 3 * p.C + c, p.C, s);
-      if (is_reset(p.time, t)) s = State();
+      if (p.time.is_reset(t)) s = State();
       const double k = p.k[t * p.k_stride + c], v = p.v[t * p.v_stride + c], q = std::max(s.p, u + k);
       p.y[t * p.C + c] =
           (std::exp(s.p - q) * s.a + std::exp(u + k - q) * v) / (std::exp(s.p - q) * s.b + std::exp(u + k - q));
@@ -56,7 +54,7 @@ void backward_channel(const WkvBackward<double, double>& p, int64_t c) {
   std::vector<State> before;  // each step, as it saw the state
   State s = length > 0 ? state_at(p.chunk_states + c, p.C) : State();
   for (int64_t t = 0; t < length; ++t) {
-    if (is_reset(p.time, t)) s = State();
+    if (p.time.is_reset(t)) s = State();
     before.push_back(s);
     s = updated(s, w, p.k[t * p.k_stride + c], p.v[t * p.v_stride + c]);
   }

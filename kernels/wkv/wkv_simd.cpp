@@ -10,7 +10,6 @@ struct State {
 };
 
 State nothing_seen() { return {zero(), zero(), broadcast(-__builtin_inff())}; }
-bool is_reset(const SequenceSteps& time, int64_t t) { return time.resets != nullptr && time.resets[t] != 0; }
 
 template <class Lanes>
 VIGOR_INLINE State load_state(const float* from, int64_t C, Lanes lanes) {
@@ -47,7 +46,7 @@ void forward_channels(const WkvForward<X, float>& p, int64_t c, Lanes lanes) {
   for (int64_t t = 0; t < p.time.length; ++t) {
     if (p.chunk_states != nullptr && t % kWkvChunk == 0)
       store_state(p.chunk_states + t / kWkvChunk * 3 * p.C + c, p.C, s, lanes);
-    if (is_reset(p.time, t)) s = nothing_seen();
+    if (p.time.is_reset(t)) s = nothing_seen();
     const vfloat k = load(p.k + t * p.k_stride + c, lanes), v = load(p.v + t * p.v_stride + c, lanes);
     const Weights now = weights(s.p, u + k);
     store(p.y + t * p.C + c, fma(now.of_x, s.a, now.of_y * v) / fma(now.of_x, s.b, now.of_y), lanes);
@@ -102,7 +101,7 @@ void backward_channels(const WkvBackward<X, float>& p, int64_t c, Lanes lanes) {
     s = load_state(p.chunk_states + chunk * 3 * p.C + c, p.C, lanes);
     for (int64_t i = 0; i < steps; ++i) {
       const int64_t t = first + i;
-      before[i] = s = is_reset(p.time, t) ? nothing_seen() : s;
+      before[i] = s = p.time.is_reset(t) ? nothing_seen() : s;
       const vfloat k = load(p.k + t * p.k_stride + c, lanes), v = load(p.v + t * p.v_stride + c, lanes);
       update(s, weights(s.p + w, k), v);
     }
