@@ -102,6 +102,7 @@ TEST(HybridConfig, NamesWhatIsWrong) {
   expect_error(parse("A", R"("block_parameters": 5000)"), {"exactly one of channel_base and block_parameters"});
   expect_error(parse("A", R"("head_dim": 5)"), {"head_dim", "even"});
   expect_error(parse("A", R"("mup_base_width": -1)"), {"mup_base_width", "-1"});
+  expect_error(parse("M", R"("mamba_d_conv": 9)"), {"mamba_d_conv", "1..8", "9"});
   expect_error(parse("A", R"("mamba_rms_norm": 1)"), {"mamba_rms_norm must be true or false"});
   expect_error(parse("A", R"("channel_split": "1:0:1")"), {"block A", "attention", "channel_split"});
   expect_error(parse("P", R"("channel_split": "0:0:1")"), {"block P", "channel_split"});

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "kernels/causal_conv1d/causal_conv1d.h"
 #include "models/config_fields.h"
 #include "models/config_rules.h"
 #include "models/hybrid/block_kinds.h"
@@ -38,7 +39,7 @@ const IntegerKey kIntegers[] = {
     {"mamba_d_head", &HybridConfig::mamba_d_head, 64, 1, kMaxWidth},
     {"mamba_d_state", &HybridConfig::mamba_d_state, 64, 1, kMaxWidth},
     {"mamba_n_groups", &HybridConfig::mamba_n_groups, 1, 1, kMaxWidth},
-    {"mamba_d_conv", &HybridConfig::mamba_d_conv, 4, 1, 64},
+    {"mamba_d_conv", &HybridConfig::mamba_d_conv, 4, 1, kMaxConvWidth},
     {"mamba1_d_state", &HybridConfig::mamba1_d_state, 16, 1, kMaxWidth},
     {"hybrid_d_state", &HybridConfig::hybrid_d_state, 32, 1, kMaxWidth},
     {"block_parameters", &HybridConfig::block_parameters, 0, 0, kMaxBudget},
