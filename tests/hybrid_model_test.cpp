@@ -239,6 +239,14 @@ TEST(HybridModel, RecomputationChangesNoBitAndKeepsLess) {
   testing::expect_recomputation_keeps_less([] { return model_of("P A H", R"("initializer_range": 0.2)"); }, 8);
 }
 
+TEST(HybridModel, EstimatesTheMemoryOfAStep) {
+  for (const std::string& blocks : sequences()) {
+    SCOPED_TRACE(blocks);
+    const auto model = model_of(blocks, R"("d_model": 32, "channel_base": 16, "max_seq_len": 128)");
+    testing::expect_memory_estimate(*model, 2, 128);
+  }
+}
+
 TEST(HybridModel, ArrangementsDiffer) {
   std::set<std::vector<float>> results;
   for (const char* arrangement : {"SA_M", "S_A_M", "SAM"}) {
@@ -281,6 +289,12 @@ TEST(MuP, StartsHiddenMatricesByTheirInputs) {
   const auto model = model_of("A", R"("d_model": 64, "channel_base": 20, "mup_base_width": 16)");
   EXPECT_NEAR(deviation_of(*model, "layers.0.attn.q_proj.weight"), 0.02 / 2, 0.001);  // m = 4
   EXPECT_NEAR(deviation_of(*model, "embed.weight"), 0.02, 0.002);
+  // B starts by a scale of its own, which initializer_range leaves alone.
+  const auto i3 =
+      model_of("H", R"("d_model": 64, "hybrid_d_state": 32, "mup_base_width": 16, "initializer_range": 0.1)");
+  EXPECT_NEAR(deviation_of(*i3, "layers.0.hybrid.B"), 0.01 / 2, 0.0003);
+  EXPECT_NEAR(deviation_of(*i3, "layers.0.hybrid.C"), 0.01, 0.0006);
+  EXPECT_NEAR(deviation_of(*i3, "layers.0.ffn.up_proj.weight"), 0.1 / 2, 0.004);
 }
 
 // How far five steps of AdamW on one batch move the residual stream after each block, and the logits: root mean square.

@@ -14,12 +14,15 @@ namespace {
 // Hidden matrices start as initializer_range and muP say. A convolution sees K numbers whatever the width: it starts
 // with the standard deviation of PyTorch's default, as published Mamba models do, and not with that of a wide matrix.
 Initializer initializer_of(const NamedParameter& parameter, const HybridConfig& config) {
-  if (parameter.name == "conv1d.weight")
+  const std::string& name = parameter.name;  // with the part's before it
+  if (name.ends_with(".conv1d.weight"))
     return normal_init(1 / std::sqrt(3.0 * static_cast<double>(config.mamba_d_conv)));
-  const double factor = config.initializer_range / kLinearStddev / std::sqrt(config.width_multiplier());
-  const bool own_scale = parameter.name == "dt_proj.weight";  // of Mamba-1: 1/sqrt of its inputs, whatever their number
-  const bool scaled = factor != 1 && !own_scale && is_hidden_matrix(parameter.name, parameter.sizes);
-  return scaled ? scaled_init(parameter.init, factor) : parameter.init;
+  const bool own_scale = name.ends_with(".dt_proj.weight");  // of Mamba-1: 1/sqrt of its inputs, whatever their number
+  if (own_scale || !is_hidden_matrix(name, parameter.sizes)) return parameter.init;
+  // initializer_range is that of Linear weights; B of the i3 mixer has its published one.
+  const double range = name.ends_with(".weight") ? config.initializer_range / kLinearStddev : 1;
+  const double factor = range / std::sqrt(config.width_multiplier());
+  return factor == 1 ? parameter.init : scaled_init(parameter.init, factor);
 }
 
 }  // namespace
@@ -40,8 +43,10 @@ void HybridBlock::add_part(const HybridConfig& config, BlockPart part, bool with
     add_child(part.name + "_norm", *added.norm);
   }
   // The parameters are registered here and not as a child's, since some start differently here.
-  for (const NamedParameter& p : added.module->named_parameters())
-    add_parameter(part.name + "." + p.name, *p.tensor, p.sizes, initializer_of(p, config), p.precision);
+  for (NamedParameter& p : added.module->named_parameters()) {
+    p.name = part.name + "." + p.name;
+    add_parameter(p.name, *p.tensor, p.sizes, initializer_of(p, config), p.precision);
+  }
   parts_.push_back(std::move(added));
 }
 
