@@ -24,14 +24,19 @@ inline void expect_tensor(const char* op, const char* name, const char* letters,
        to_string(x.device()), describe(tensor), describe(x));
 }
 
-// The dtype of recurrence parameters and states beside x [B,T,C]: f32 beside f32 and bf16, f64 beside f64. Throws when
-// x is not of rank 3 with elements, or of another dtype.
-inline Dtype check_sequences(const char* op, const char* name, const Tensor& x) {
-  if (!x.defined()) fail("{}: {} must be [B,T,C]; got an undefined tensor", op, name);
-  if (x.rank() != 3 || x.numel() == 0) fail("{}: {} must be [B,T,C], none of them 0; got {}", op, name, describe(x));
+// The dtype of recurrence parameters and states beside x: f32 beside f32 and bf16, f64 beside f64. Throws when x has
+// another dtype, or f64 on CUDA.
+inline Dtype recurrence_dtype(const char* op, const char* name, const Tensor& x) {
   if (!x.device().is_cpu() && x.dtype() == Dtype::f64)
     fail("{}: on CUDA {} must be f32 or bf16; got {}", op, name, describe(x));
   return visit_float(x.dtype(), op, []<class X>() { return dtype_of<Accumulator<X>>; });
+}
+
+// That dtype; also throws when x is not [B,T,C] with elements.
+inline Dtype check_sequences(const char* op, const char* name, const Tensor& x) {
+  if (!x.defined()) fail("{}: {} must be [B,T,C]; got an undefined tensor", op, name);
+  if (x.rank() != 3 || x.numel() == 0) fail("{}: {} must be [B,T,C], none of them 0; got {}", op, name, describe(x));
+  return recurrence_dtype(op, name, x);
 }
 
 // lengths [B] i32 in 0 .. T and resets [B,T] u8 for x [B,T,C]; both may be undefined.

@@ -100,9 +100,7 @@ void check_inputs(const Tensor& x, const Tensor& dt, const Tensor& ssm_b, const 
     fail("mamba2_scan: B must be [B,T,G,N], none of them 0, with G a divisor of H={}; got {} (x is {})", H,
          describe(ssm_b), describe(x));
   const int64_t G = ssm_b.size(2), N = ssm_b.size(3);
-  const Dtype dtype = visit_float(x.dtype(), kOp, []<class X>() { return dtype_of<Accumulator<X>>; });
-  if (!x.device().is_cpu() && x.dtype() == Dtype::f64)
-    fail("mamba2_scan: on CUDA x must be f32 or bf16; got {}", describe(x));
+  const Dtype dtype = recurrence_dtype(kOp, "x", x);
   expect_tensor(kOp, "dt", "[B,T,H]", dt, {B, T, H}, x.dtype(), x);
   expect_tensor(kOp, "B", "[B,T,G,N]", ssm_b, {B, T, G, N}, x.dtype(), x);
   expect_tensor(kOp, "C", "[B,T,G,N]", ssm_c, {B, T, G, N}, x.dtype(), x);
@@ -143,12 +141,12 @@ Mamba2ScanResult mamba2_scan(const Tensor& x, const Tensor& dt, const Tensor& ss
                             options.dt_max};
   const Mamba2ScanResult result{empty(x.shape(), x.dtype(), device),
                                 empty({x.size(0), x.size(2), x.size(3), ssm_b.size(3)}, a_log.dtype(), device)};
-  const bool recorded = needs_graph({&x, &dt, &ssm_b, &ssm_c, &a_log, &skip_d, &dt_bias, &options.state});
+  auto node = record<Mamba2ScanNode>({&x, &dt, &ssm_b, &ssm_c, &a_log, &skip_d, &dt_bias, &options.state});
   Tensor chunk_states;
   switch (device.kind) {
     case DeviceKind::cpu: {
       const Shape sizes = mamba2_scan_chunk_states_cpu(in);
-      if (recorded && sizes.rank() > 0) chunk_states = empty(sizes, a_log.dtype());
+      if (node && sizes.rank() > 0) chunk_states = empty(sizes, a_log.dtype());
       const Tensor scratch = empty({mamba2_scan_forward_scratch_cpu(in)}, a_log.dtype());
       mamba2_scan_forward_cpu(in, {result.y, result.last_state, view_or_none(chunk_states)}, scratch);
       break;
@@ -157,7 +155,7 @@ Mamba2ScanResult mamba2_scan(const Tensor& x, const Tensor& dt, const Tensor& ss
       if constexpr (kCudaBuild) {
         const Mamba2ScanSizes n(in);
         Tensor scratch;
-        if (recorded || n.T > 1) {
+        if (node || n.T > 1) {
           chunk_states = empty({n.B, mamba2_scan_chunks_cuda(in), n.H, n.P, n.N}, a_log.dtype(), device);
           scratch = empty({mamba2_scan_forward_scratch_cuda(in)}, a_log.dtype(), device);
         }
@@ -167,7 +165,7 @@ Mamba2ScanResult mamba2_scan(const Tensor& x, const Tensor& dt, const Tensor& ss
       }
       break;
   }
-  if (auto node = record<Mamba2ScanNode>({&x, &dt, &ssm_b, &ssm_c, &a_log, &skip_d, &dt_bias, &options.state})) {
+  if (node) {
     node->x.save(x_values);
     node->dt.save(dt_values);
     node->ssm_b.save(b_values);
