@@ -41,6 +41,17 @@ VIGOR_INLINE void for_each_vector(int64_t n, F f) {
   if (i < n) f(i, n - i);
 }
 
+template <class T>
+void fill_zeros(T* p, int64_t n) {
+  for_each_vector(n, [=](int64_t i, auto lanes) { store(p + i, zero(), lanes); });
+}
+
+// to = from, or zeros when `from` is null.
+template <class T>
+void copy_or_zeros(T* to, const T* from, int64_t n) {
+  for_each_vector(n, [=](int64_t i, auto lanes) { store(to + i, from ? load(from + i, lanes) : zero(), lanes); });
+}
+
 }  // namespace vigor::VIGOR_ISA
 
 #endif  // VIGOR_ISA

@@ -79,10 +79,6 @@ HeadRows<T> rows_from(HeadRows<T> x, int64_t first) {
   return {x.data + first * x.stride, x.stride};
 }
 
-void fill_zeros(float* p, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) p[i] = 0;
-}
-
 int64_t whole_vectors(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 
 // out[c][i] = scale * x[i][c], with rows of kBlock elements; columns i >= rows are 0.

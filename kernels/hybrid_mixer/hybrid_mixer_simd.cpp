@@ -4,13 +4,6 @@
 namespace vigor::VIGOR_ISA {
 namespace {
 
-void fill_zeros(float* p, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) p[i] = 0;
-}
-void copy_or_zeros(float* to, const float* from, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) to[i] = from != nullptr ? from[i] : 0;
-}
-
 // row += sum over j of matrix[j] * v[j]: the rows of the matrix, each weighted by one entry of v. Four sums, because
 // one alone would wait for the latency of every fma.
 void add_weighted_rows(float* row, const float* matrix, int64_t columns, const float* v, int64_t n) {

@@ -35,11 +35,6 @@ VIGOR_INLINE void store_upto(T* p, vfloat v, int64_t left) {
   else if (left > 0) store_partial(p, v, left);
 }
 
-template <class T>
-static void fill_zeros(T* p, int64_t n) {
-  for_each_vector(n, [=](int64_t i, auto lanes) { store(p + i, zero(), lanes); });
-}
-
 template <class X>
 VIGOR_INLINE void load_row(const X* x, int64_t columns, float* out) {  // in f32, and zeros behind it
   for (int64_t c = 0; c < mamba2_padded(columns); c += kLanes) store(out + c, load_upto(x + c, columns - c));

@@ -36,9 +36,7 @@ void step(const Mamba2Forward<X>& p) {
     float* const after = p.last_state + h * size;
     X* const y = p.y.data + h * p.y.head;
     if (padding) {
-      for_each_vector(size, [&](int64_t i, auto lanes) {
-        store(after + i, before != nullptr ? load(before + i, lanes) : zero(), lanes);
-      });
+      copy_or_zeros(after, before, size);
       fill_zeros(y, t.P);
       continue;
     }

@@ -19,16 +19,10 @@ struct Chunk {
   bool starts_anew(const SequenceSteps& time, int64_t i) const { return time.is_reset(first + i); }
 };
 
-void fill_zeros(float* to, int64_t n) {
-  for_each_vector(n, [&](int64_t i, auto lanes) { store(to + i, zero(), lanes); });
-}
-void copy_or_zeros(float* to, const float* from, int64_t n) {
-  for_each_vector(n, [&](int64_t i, auto lanes) { store(to + i, from ? load(from + i, lanes) : zero(), lanes); });
-}
-
+// As floats, and zeros up to whole vectors.
 template <class X>
-void load_states(float* to, const X* from, int64_t N) {
-  for_each_vector(N, [&](int64_t n, auto lanes) { store(to + n, load(from + n, lanes)); });
+void load_floats(float* to, const X* from, int64_t n) {
+  for_each_vector(n, [&](int64_t i, auto lanes) { store(to + i, load(from + i, lanes)); });
 }
 
 template <class X>
@@ -37,8 +31,8 @@ void load_chunk(Chunk& chunk, const SelectiveScanInputs<X, float>& in, int64_t f
   chunk.steps = in.time.length - first < kSteps ? in.time.length - first : kSteps;
   for (int64_t i = 0; i < chunk.steps; ++i) {
     const int64_t t = first + i;
-    load_states(chunk.b[i], in.b.data + t * in.b.stride, in.N);
-    load_states(chunk.c[i], in.c.data + t * in.c.stride, in.N);
+    load_floats(chunk.b[i], in.b.data + t * in.b.stride, in.N);
+    load_floats(chunk.c[i], in.c.data + t * in.c.stride, in.N);
     for_each_vector(in.channels, [&](int64_t e, auto lanes) {
       store(chunk.x[i] + e, load(in.x.data + t * in.x.stride + e, lanes), lanes);
       const vfloat delta = load(in.delta.data + t * in.delta.stride + e, lanes) + load(in.delta_bias + e, lanes);
@@ -83,8 +77,7 @@ void forward(const SelectiveScanForward<X, float>& p) {
         store(p.y + (first + i) * in.E + e, load(y[i] + e, lanes) + skipped, lanes);
       });
   }
-  for (int64_t t = in.time.length; t < in.time.steps; ++t)
-    for_each_vector(in.channels, [&](int64_t e, auto lanes) { store(p.y + t * in.E + e, zero(), lanes); });
+  for (int64_t t = in.time.length; t < in.time.steps; ++t) fill_zeros(p.y + t * in.E, in.channels);
 }
 
 // What backward adds up over a chunk.
@@ -157,8 +150,7 @@ void backward(const SelectiveScanBackward<X, float>& p) {
   for (int64_t index = (in.time.length + kSteps - 1) / kSteps - 1; index >= 0; --index) {
     load_chunk(chunk, in, index * kSteps);
     for (int64_t i = 0; i < chunk.steps; ++i) {
-      const X* dy = p.dy + (chunk.first + i) * in.E;
-      for_each_vector(in.channels, [&](int64_t e, auto lanes) { store(grads.dy[i] + e, load(dy + e, lanes), lanes); });
+      load_floats(grads.dy[i], p.dy + (chunk.first + i) * in.E, in.channels);
       fill_zeros(grads.into_a[i], in.channels);
       fill_zeros(grads.into_b[i], in.channels);
       fill_zeros(grads.db[i], kStates);
@@ -173,10 +165,8 @@ void backward(const SelectiveScanBackward<X, float>& p) {
     finish_chunk(p, chunk, grads);
   }
   for (int64_t t = in.time.length; t < in.time.steps; ++t) {
-    for_each_vector(in.channels, [&](int64_t e, auto lanes) {
-      store(p.dx + t * in.E + e, zero(), lanes);
-      store(p.ddelta + t * in.E + e, zero(), lanes);
-    });
+    fill_zeros(p.dx + t * in.E, in.channels);
+    fill_zeros(p.ddelta + t * in.E, in.channels);
     fill_zeros(p.sums_bc + 2 * t * in.N, 2 * in.N);
   }
 }
