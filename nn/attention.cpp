@@ -1,10 +1,8 @@
 #include "nn/attention.h"
 
-#include <stdexcept>
-
-#include "autograd/variable.h"
 #include "kernels/attention/attention.h"
 #include "kernels/views/views.h"
+#include "nn/key_value_cache.h"
 #include "tensor/check.h"
 
 namespace vigor {
@@ -25,30 +23,15 @@ Tensor Attention::forward(const Tensor& x) const {
 }
 
 Tensor Attention::forward(const Tensor& x, LayerCache& cache, const TokenPositions& positions) const {
-  if (grad_enabled()) throw std::logic_error("attention: a cached forward has no gradient; run it under NoGrad");
-  check(cache.tensors.size() == 2, "attention: its cache holds keys and values; got {} tensors", cache.tensors.size());
-  const Tensor &keys = cache.tensors[0], &values = cache.tensors[1];
-  check(positions.max_end <= keys.size(1), "attention: the cache has room for {} tokens a row; this call needs {}",
-        keys.size(1), positions.max_end);
   const int64_t B = x.size(0), T = x.size(1), H = heads_, P = channels_ / heads_;
   const Tensor fused = reshape(qkv.forward(x), {B, T, 3 * H, P});
-  append_tokens(keys, slice(fused, 2, H, 2 * H), positions);
-  append_tokens(values, slice(fused, 2, 2 * H, 3 * H), positions);
-  AttentionOptions options;
-  options.offsets = positions.offsets;
-  options.lengths = positions.ends;
-  const Tensor y = attention(slice(fused, 2, 0, H), slice(keys, 1, 0, positions.max_end),
-                             slice(values, 1, 0, positions.max_end), options)
-                       .y;  // [B,T,H,P]
+  const Tensor y = cached_attention(slice(fused, 2, 0, H), slice(fused, 2, H, 2 * H), slice(fused, 2, 2 * H, 3 * H),
+                                    cache, positions, "attention");  // [B,T,H,P]
   return out_proj.forward(reshape(y, {B, T, channels_}));
 }
 
 LayerCache Attention::make_cache(int64_t batch, int64_t capacity) const {
-  // Head by head in memory, so that a step reads the keys of a head in one run.
-  const Shape sizes{batch, heads_, capacity, channels_ / heads_};
-  const Dtype dtype = qkv.weight.dtype();
-  const Device device = qkv.weight.device();
-  return {{transpose(zeros(sizes, dtype, device), 1, 2), transpose(zeros(sizes, dtype, device), 1, 2)}};
+  return make_key_value_cache(batch, capacity, heads_, channels_ / heads_, qkv.weight.dtype(), qkv.weight.device());
 }
 
 double Attention::flops_per_token(int64_t T) const {

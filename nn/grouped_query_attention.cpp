@@ -1,11 +1,9 @@
 #include "nn/grouped_query_attention.h"
 
-#include <stdexcept>
-
-#include "autograd/variable.h"
 #include "kernels/attention/attention.h"
 #include "kernels/rope/rope.h"
 #include "kernels/views/views.h"
+#include "nn/key_value_cache.h"
 #include "tensor/check.h"
 
 namespace vigor {
@@ -50,31 +48,14 @@ Tensor GroupedQueryAttention::forward(const Tensor& x) const {
 }
 
 Tensor GroupedQueryAttention::forward(const Tensor& x, LayerCache& cache, const TokenPositions& positions) const {
-  if (grad_enabled())
-    throw std::logic_error("grouped query attention: a cached forward has no gradient; run it under NoGrad");
-  check(cache.tensors.size() == 2, "grouped query attention: its cache holds keys and values; got {} tensors",
-        cache.tensors.size());
-  const Tensor &keys = cache.tensors[0], &values = cache.tensors[1];
-  check(positions.max_end <= keys.size(1),
-        "grouped query attention: the cache has room for {} tokens a row; this call needs {}", keys.size(1),
-        positions.max_end);
   const Heads heads = project(x, positions.offsets);
-  append_tokens(keys, heads.k, positions);
-  append_tokens(values, heads.v, positions);
-  AttentionOptions options;
-  options.scale = options_.score_scale;
-  options.offsets = positions.offsets;
-  options.lengths = positions.ends;
   return join(
-      attention(heads.q, slice(keys, 1, 0, positions.max_end), slice(values, 1, 0, positions.max_end), options).y);
+      cached_attention(heads.q, heads.k, heads.v, cache, positions, "grouped query attention", options_.score_scale));
 }
 
 LayerCache GroupedQueryAttention::make_cache(int64_t batch, int64_t capacity) const {
-  // Head by head in memory, so that a step reads the keys of a head in one run.
-  const Shape sizes{batch, options_.kv_heads, capacity, options_.head_width};
-  const Dtype dtype = k_proj.weight.dtype();
-  const Device device = k_proj.weight.device();
-  return {{transpose(zeros(sizes, dtype, device), 1, 2), transpose(zeros(sizes, dtype, device), 1, 2)}};
+  return make_key_value_cache(batch, capacity, options_.kv_heads, options_.head_width, k_proj.weight.dtype(),
+                              k_proj.weight.device());
 }
 
 double GroupedQueryAttention::flops_per_token(int64_t T) const {

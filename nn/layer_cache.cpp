@@ -69,17 +69,4 @@ TokenPositions::TokenPositions(std::span<const int32_t> offset_values, std::span
   max_end = *std::max_element(end_values.begin(), end_values.end());
 }
 
-void append_tokens(const Tensor& cached, const Tensor& x, const TokenPositions& positions) {
-  const TensorView target = cached.view(), source = x.view();
-  for (int64_t b = 0; b < x.size(0); ++b) {
-    const TensorView target_row = sliced(target, 0, b, b + 1, 1, "layer cache");
-    const TensorView source_row = sliced(source, 0, b, b + 1, 1, "layer cache");
-    const int64_t offset = positions.host_offsets[static_cast<size_t>(b)];
-    const int64_t length = positions.host_lengths[static_cast<size_t>(b)];
-    copy(sliced(target_row, 1, offset, offset + length, 1, "layer cache"),
-         sliced(source_row, 1, 0, length, 1, "layer cache"));
-  }
-  cached.storage()->bump_version();
-}
-
 }  // namespace vigor

@@ -37,8 +37,4 @@ struct TokenPositions {
   std::vector<int32_t> host_offsets, host_lengths;
 };
 
-// Rows 0..lengths[b]-1 of x [B,T,H,P] become positions offsets[b].. of `cached` [B,capacity,H,P], keys or values, which
-// has room for them. No gradient.
-void append_tokens(const Tensor& cached, const Tensor& x, const TokenPositions& positions);
-
 }  // namespace vigor
