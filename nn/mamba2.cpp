@@ -37,23 +37,17 @@ Mamba2::Mamba2(const Mamba2Options& o)
 }
 
 Tensor Mamba2::forward(const Tensor& x) const {
-  Run whole;
-  return run(x, whole);
+  LayerCache none;
+  return run(x, none, {});
 }
 
 Tensor Mamba2::forward(const Tensor& x, LayerCache& cache, const TokenPositions& positions) const {
   check(cache.tensors.size() == 2,
         "mamba2: its cache holds the inputs of the convolution and the state; got {} tensors", cache.tensors.size());
-  Run piece;
-  piece.conv_state = cache.tensors[0];
-  piece.ssm_state = cache.tensors[1];
-  piece.lengths = positions.lengths;
-  const Tensor y = run(x, piece);
-  cache.tensors = {piece.last_conv_state, piece.last_ssm_state};
-  return y;
+  return run(x, cache, positions.lengths);
 }
 
-Tensor Mamba2::run(const Tensor& x, Run& run) const {
+Tensor Mamba2::run(const Tensor& x, LayerCache& cache, const Tensor& lengths) const {
   const Mamba2Options& o = options_;
   const int64_t B = x.size(0), T = x.size(1), states = o.groups * o.states;
   // A bias is not to be multiplied, so beside one the input is scaled after all.
@@ -62,22 +56,19 @@ Tensor Mamba2::run(const Tensor& x, Run& run) const {
   const std::vector<Tensor> parts = split(projected, {inner(), conv_channels(), o.heads}, 2);
 
   CausalConv1dOptions conv;
-  conv.state = run.conv_state;
-  conv.lengths = run.lengths;
+  Mamba2ScanOptions scan;
+  conv.lengths = scan.lengths = lengths;
+  if (!cache.tensors.empty()) conv.state = cache.tensors[0], scan.state = cache.tensors[1];
   const CausalConv1dResult convolved = causal_conv1d(parts[1], scaled_conv_weight(in_multiplier), conv_bias, conv);
   const std::vector<Tensor> xbc = split(convolved.y, {inner(), states, states}, 2);
 
-  Mamba2ScanOptions scan;
-  scan.state = run.ssm_state;
-  scan.lengths = run.lengths;
   scan.dt_min = o.dt_min;
   scan.dt_max = o.dt_max;
   const Mamba2ScanResult scanned =
       mamba2_scan(reshape(xbc[0], {B, T, o.heads, o.head_width}), scaled(parts[2], o.multipliers[kDt] * in_multiplier),
                   reshape(xbc[1], {B, T, o.groups, o.states}), reshape(xbc[2], {B, T, o.groups, o.states}), a_log,
                   skip_d, dt_bias, scan);
-  run.last_conv_state = convolved.last_state;
-  run.last_ssm_state = scanned.last_state;
+  if (!cache.tensors.empty()) cache.tensors = {convolved.last_state, scanned.last_state};
   const Tensor y = reshape(scanned.y, {B, T, inner()});
   return out_proj.forward(gated(y, parts[0], o.multipliers[kZ] * in_multiplier));
 }
@@ -94,8 +85,7 @@ Tensor Mamba2::scaled_conv_weight(double in_multiplier) const {
 
 Tensor Mamba2::gated(const Tensor& y, const Tensor& z, double multiplier) const {
   if (!options_.norm) return swiglu(z, y, multiplier);
-  return gated_rms_norm(y, scaled(z, multiplier), norm_weight, options_.groups, options_.norm_before_gate,
-                        options_.norm_eps);
+  return gated_rms_norm(y, z, norm_weight, options_.groups, options_.norm_before_gate, options_.norm_eps, multiplier);
 }
 
 LayerCache Mamba2::make_cache(int64_t batch, int64_t) const {

@@ -59,11 +59,8 @@ class Mamba2 : public Mixer {
   Tensor conv_weight, conv_bias, dt_bias, a_log, skip_d, norm_weight;
 
  private:
-  struct Run {
-    Tensor conv_state, ssm_state, lengths;  // undefined: a whole sequence
-    Tensor last_conv_state, last_ssm_state;
-  };
-  Tensor run(const Tensor& x, Run& run) const;
+  // `cache` is empty for whole sequences; else its two tensors are read and replaced.
+  Tensor run(const Tensor& x, LayerCache& cache, const Tensor& lengths) const;
   Tensor scaled_conv_weight(double in_multiplier) const;
   Tensor gated(const Tensor& y, const Tensor& z, double multiplier) const;
   int64_t inner() const { return options_.heads * options_.head_width; }
