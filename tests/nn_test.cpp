@@ -6,7 +6,6 @@
 #include <stdexcept>
 
 #include "autograd/engine.h"
-#include "autograd/gradient_check.h"
 #include "autograd/variable.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/reduce/reduce.h"
@@ -18,12 +17,14 @@
 #include "nn/hybrid_mixer.h"
 #include "nn/norm.h"
 #include "nn/parameter_arena.h"
-#include "tests/support/testing.h"
+#include "tests/support/mixer_testing.h"
 
 namespace vigor {
 namespace {
 
 using testing::expect_close;
+using testing::expect_module_gradients;
+using testing::expect_pieces_equal_whole;
 
 RandomKey key(uint32_t salt) { return {7, RandomStream::data, salt, 0}; }
 
@@ -184,71 +185,24 @@ TEST(Layers, NormalizeAndLookUp) {
   expect_close(slice(rows, 0, 0, 1), slice(table.weight, 0, 3, 4), 0, 0);
 }
 
-// Gradients of every parameter of a module and of its input, in f64.
-template <class M>
-void expect_module_gradients(M& module, const Tensor& x) {
-  ArenaOptions options;
-  options.dtype = Dtype::f64;
-  ParameterArena arena(module, options);
-  std::vector<NamedParameter> parameters = module.named_parameters();
-  std::vector<Tensor> inputs{x};
-  for (size_t i = 0; i < parameters.size(); ++i)
-    inputs.push_back(normal(parameters[i].sizes, 0, 0.5, key(static_cast<uint32_t>(100 + i)), Dtype::f64));
-  const auto f = [&](std::span<const Tensor> in) {
-    for (size_t i = 0; i < parameters.size(); ++i) *parameters[i].tensor = in[i + 1];
-    return std::vector<Tensor>{module.forward(in[0])};
-  };
-  const GradientCheckReport report = gradient_check(f, inputs);
-  EXPECT_TRUE(report.ok) << report.message;
-}
-
 TEST(Layers, HaveRightGradients) {
-  const Tensor x = normal({2, 5, 6}, 0, 1, key(2), Dtype::f64);
   HybridMixer hybrid(6, 3);
-  expect_module_gradients(hybrid, x);
+  expect_module_gradients(hybrid, 6);
   Attention attention(6, 3);
-  expect_module_gradients(attention, x);
+  expect_module_gradients(attention, 6);
   FeedForward dense(6, 7);
-  expect_module_gradients(dense, x);
+  expect_module_gradients(dense, 6);
   FeedForward low_rank(6, 7, 2);
-  expect_module_gradients(low_rank, x);
+  expect_module_gradients(low_rank, 6);
   LayerNorm norm(6);
-  expect_module_gradients(norm, x);
-}
-
-// Two rows of 7 and 4 tokens, fed as pieces of (3, 1), (1, 2) and (3, 1) tokens with padding.
-void expect_pieces_equal_whole(Mixer& mixer) {
-  ParameterArena arena(mixer);
-  for (size_t i = 0; i < arena.parameters().size(); ++i)
-    copy(arena.parameters()[i].tensor,
-         normal(arena.parameters()[i].tensor.shape(), 0, 0.4, key(static_cast<uint32_t>(i))));
-  const NoGrad no_grad;
-  const Tensor x = normal({2, 7, 6}, 0, 1, key(50));
-  const Tensor whole = mixer.forward(x);
-  LayerCache cache = mixer.make_cache(2, 7);
-  std::vector<int32_t> offsets{0, 0};
-  for (const std::vector<int32_t>& lengths : {std::vector<int32_t>{3, 1}, {1, 2}, {3, 1}}) {
-    const int64_t T = std::max(lengths[0], lengths[1]);
-    const Tensor piece = full({2, T, 6}, 9.0);
-    for (int64_t b = 0; b < 2; ++b)
-      copy(slice(slice(piece, 0, b, b + 1), 1, 0, lengths[static_cast<size_t>(b)]),
-           slice(slice(x, 0, b, b + 1), 1, offsets[static_cast<size_t>(b)],
-                 offsets[static_cast<size_t>(b)] + lengths[static_cast<size_t>(b)]));
-    const Tensor y = mixer.forward(piece, cache, TokenPositions(offsets, lengths, T));
-    for (size_t b = 0; b < 2; ++b) {
-      const int64_t row = static_cast<int64_t>(b);
-      expect_close(slice(slice(y, 0, row, row + 1), 1, 0, lengths[b]),
-                   slice(slice(whole, 0, row, row + 1), 1, offsets[b], offsets[b] + lengths[b]), 1e-5, 1e-5);
-      offsets[b] += lengths[b];
-    }
-  }
+  expect_module_gradients(norm, 6);
 }
 
 TEST(LayerCache, PiecesEqualTheWholeSequence) {
   HybridMixer hybrid(6, 3);
-  expect_pieces_equal_whole(hybrid);
+  expect_pieces_equal_whole(hybrid, 6);
   Attention attention(6, 3);
-  expect_pieces_equal_whole(attention);
+  expect_pieces_equal_whole(attention, 6);
 }
 
 TEST(LayerCache, AttentionCacheIsBoundedAndForInferenceOnly) {

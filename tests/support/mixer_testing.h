@@ -10,14 +10,14 @@
 
 namespace vigor::testing {
 
-// gradient_check of the input [2,4,channels] and every parameter of a module with forward(x).
+// gradient_check of the input [2,5,channels] and every parameter of a module with forward(x).
 template <class M>
 void expect_module_gradients(M& module, int64_t channels = 3) {
   ArenaOptions options;
   options.dtype = Dtype::f64;
   const ParameterArena arena(module, options);
   const std::vector<NamedParameter> parameters = module.named_parameters();
-  std::vector<Tensor> inputs{random({2, 4, channels}, Dtype::f64)};
+  std::vector<Tensor> inputs{random({2, 5, channels}, Dtype::f64)};
   for (const NamedParameter& parameter : parameters)
     inputs.push_back(random(parameter.sizes, Dtype::f64, static_cast<uint32_t>(inputs.size())));
   expect_gradients(
@@ -28,16 +28,17 @@ void expect_module_gradients(M& module, int64_t channels = 3) {
       inputs);
 }
 
-// Rows of 5 and 3 tokens in pieces of (3, 1), (1, 1) and (1, 1), with padding.
+// Rows of 7 and 4 tokens in pieces of (3, 1), (1, 2) and (3, 1), with padding.
 inline void expect_pieces_equal_whole(Mixer& mixer, int64_t channels = 3) {
   ParameterArena arena(mixer);
-  for (const ArenaSlot& slot : arena.parameters()) copy(slot.tensor, random(slot.tensor.shape(), Dtype::f32, 7));
+  uint32_t salt = 7;
+  for (const ArenaSlot& slot : arena.parameters()) copy(slot.tensor, random(slot.tensor.shape(), Dtype::f32, salt++));
   const NoGrad no_grad;
-  const Tensor x = random({2, 5, channels});
+  const Tensor x = random({2, 7, channels});
   const Tensor whole = mixer.forward(x);
-  LayerCache cache = mixer.make_cache(2, 5);
+  LayerCache cache = mixer.make_cache(2, 7);
   std::vector<int32_t> offsets{0, 0};
-  for (const std::vector<int32_t>& lengths : {std::vector<int32_t>{3, 1}, {1, 1}, {1, 1}}) {
+  for (const std::vector<int32_t>& lengths : {std::vector<int32_t>{3, 1}, {1, 2}, {3, 1}}) {
     const int64_t T = std::max(lengths[0], lengths[1]);
     const Tensor piece = full({2, T, channels}, 5.0);
     const auto row = [](const Tensor& of, int64_t b, int64_t start, int64_t length) {
