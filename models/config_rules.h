@@ -1,5 +1,6 @@
 #pragma once
-// What a configuration's check() finds wrong, kept until finish(), so that one message names it all.
+// What the configurations of all families have in common, for their .cpp files: limits, and what check() finds wrong,
+// kept until finish(), so that one message names it all.
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
@@ -13,6 +14,18 @@
 #include "tensor/check.h"
 
 namespace vigor {
+
+// Limits of every family: far above any sensible model, and low enough that no product of two of them overflows.
+inline constexpr int64_t kMaxVocab = int64_t{1} << 24, kMaxSequence = int64_t{1} << 24, kMaxLayers = 1024;
+
+// The kinds of `layers` layers, each that of the layer at the same relative depth of `kinds`.
+template <class Kinds>
+Kinds at_same_depth(const Kinds& kinds, int64_t layers) {
+  const int64_t before = static_cast<int64_t>(kinds.size());
+  Kinds chosen;
+  for (int64_t i = 0; i < layers; ++i) chosen.push_back(kinds[static_cast<size_t>(i * before / layers)]);
+  return chosen;
+}
 
 class ConfigRules {
  public:

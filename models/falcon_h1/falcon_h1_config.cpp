@@ -14,9 +14,7 @@
 namespace vigor {
 namespace {
 
-// Far above any sensible model, and low enough that no product of two of them overflows.
-constexpr int64_t kMaxVocab = int64_t{1} << 24, kMaxWidth = int64_t{1} << 17, kMaxLayers = 1024,
-                  kMaxSequence = int64_t{1} << 24;
+constexpr int64_t kMaxWidth = int64_t{1} << 17;
 constexpr int64_t kMaxHeadWidth = 256;  // of the attention kernels
 constexpr double kDefaultRopeTheta = 10000;
 

@@ -19,9 +19,7 @@
 namespace vigor {
 namespace {
 
-// Far above any sensible model, and low enough that no product of two of them overflows.
-constexpr int64_t kMaxVocab = int64_t{1} << 24, kMaxWidth = int64_t{1} << 16, kMaxSequence = int64_t{1} << 24,
-                  kMaxBudget = int64_t{1} << 40;
+constexpr int64_t kMaxWidth = int64_t{1} << 16, kMaxBudget = int64_t{1} << 40;
 
 // The whole numbers of the configuration. Those with a fallback may be left out.
 struct IntegerKey {
@@ -105,11 +103,7 @@ double HybridConfig::width_multiplier() const {
 
 void HybridConfig::set_layer_count(int64_t layers) {
   vigor::check(layers >= 1 && layers <= kMaxBlocks, "layers: must be in 1..{}; got {}", kMaxBlocks, layers);
-  // Block i of the new model is of the kind found at the same relative depth.
-  const int64_t before = layer_count();
-  std::string chosen;
-  for (int64_t i = 0; i < layers; ++i) chosen += blocks[static_cast<size_t>(i * before / layers)];
-  blocks = chosen;
+  blocks = at_same_depth(blocks, layers);
 }
 
 void HybridConfig::check() const {

@@ -13,9 +13,7 @@ namespace vigor {
 namespace {
 
 constexpr int64_t kDefaultConvLayers = 10, kDefaultAttnLayers = 6;  // of files that leave them out
-// Far above any sensible model, and low enough that no product of two of them overflows.
-constexpr int64_t kMaxVocab = int64_t{1} << 24, kMaxWidth = int64_t{1} << 16, kMaxLayers = 1024,
-                  kMaxSequence = int64_t{1} << 24;
+constexpr int64_t kMaxWidth = int64_t{1} << 16;
 
 struct I3Preset {
   const char* name;
@@ -80,11 +78,7 @@ int64_t I3Config::count(I3LayerKind kind) const { return std::count(layer_kinds.
 
 void I3Config::set_layer_count(int64_t layers) {
   vigor::check(layers >= 1 && layers <= kMaxLayers, "layers: must be in 1..{}; got {}", kMaxLayers, layers);
-  // Layer i of the new model takes the kind found at the same relative depth.
-  const int64_t before = layer_count();
-  std::vector<I3LayerKind> kinds;
-  for (int64_t i = 0; i < layers; ++i) kinds.push_back(layer_kinds[static_cast<size_t>(i * before / layers)]);
-  layer_kinds = std::move(kinds);
+  layer_kinds = at_same_depth(layer_kinds, layers);
 }
 
 std::vector<std::string> I3Config::adopt_shapes(const WeightShapes& shapes) {
