@@ -48,6 +48,13 @@ class ModelConfig {
   ModelConfig& operator=(const ModelConfig&) = default;
 };
 
+// `config`, after its check(): for initialiser lists.
+template <class Config>
+const Config& checked(const Config& config) {
+  config.check();
+  return config;
+}
+
 // For training from scratch; 0 leaves a value as it is.
 struct ConfigOverrides {
   int64_t vocab_size = 0;

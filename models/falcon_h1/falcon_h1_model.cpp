@@ -4,17 +4,12 @@
 
 #include <algorithm>
 
-#include "autograd/recompute.h"
 #include "kernels/rms_norm/rms_norm.h"
+#include "models/run_layers.h"
 #include "nn/scale.h"
 
 namespace vigor {
 namespace {
-
-const FalconH1Config& checked(const FalconH1Config& config) {
-  config.check();
-  return config;
-}
 
 Mamba2Options mamba_options(const FalconH1Config& config) {
   Mamba2Options options;
@@ -149,16 +144,8 @@ Tensor FalconH1Model::final_norm(const Tensor& x) const {
 }
 
 Tensor FalconH1Model::hidden(const Tensor& ids, const ForwardContext& context) const {
-  Tensor x = apply_dropout(embed(ids), context, "embed");  // [B,T,d]
-  for (const auto& layer : layers_) {
-    if (context.recompute) {
-      const FalconH1Block* block = layer.get();
-      x = recompute([block, context](const Tensor& input) { return block->forward(input, context); }, x);
-    } else {
-      x = layer->forward(x, context);
-    }
-  }
-  return final_norm(x);
+  const Tensor x = apply_dropout(embed(ids), context, "embed");  // [B,T,d]
+  return final_norm(run_layers(layers_, x, context));
 }
 
 Tensor FalconH1Model::extend_hidden(const Tensor& ids, std::vector<LayerCache>& caches,

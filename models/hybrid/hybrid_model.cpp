@@ -2,19 +2,14 @@
 
 #include <fmt/core.h>
 
-#include "autograd/recompute.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/embedding/embedding.h"
 #include "models/hybrid/block_kinds.h"
 #include "models/hybrid/mup.h"
+#include "models/run_layers.h"
 
 namespace vigor {
 namespace {
-
-const HybridConfig& checked(const HybridConfig& config) {
-  config.check();
-  return config;
-}
 
 // Groups of parameters by learning rate.
 enum Group { kPlain = 0, kHiddenMatrix = 1 };
@@ -40,16 +35,8 @@ Tensor HybridModel::finish(const Tensor& x) const {
 }
 
 Tensor HybridModel::hidden(const Tensor& ids, const ForwardContext& context) const {
-  Tensor x = apply_dropout(embedding(ids, embed_), context, "embed");  // [B,T,d]
-  for (const auto& layer : layers_) {
-    if (context.recompute) {
-      const HybridBlock* block = layer.get();
-      x = recompute([block, context](const Tensor& input) { return block->forward(input, context); }, x);
-    } else {
-      x = layer->forward(x, context);
-    }
-  }
-  return finish(x);
+  const Tensor x = apply_dropout(embedding(ids, embed_), context, "embed");  // [B,T,d]
+  return finish(run_layers(layers_, x, context));
 }
 
 std::vector<Tensor> HybridModel::block_outputs(const Tensor& ids) const {

@@ -2,9 +2,9 @@
 
 #include <fmt/core.h>
 
-#include "autograd/recompute.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/embedding/embedding.h"
+#include "models/run_layers.h"
 #include "nn/attention.h"
 #include "nn/hybrid_mixer.h"
 
@@ -12,11 +12,6 @@ namespace vigor {
 namespace {
 
 constexpr int64_t kFeedForwardFactor = 4;  // hidden channels of the feed-forward, in units of d
-
-const I3Config& checked(const I3Config& config) {
-  config.check();
-  return config;
-}
 
 }  // namespace
 
@@ -68,17 +63,8 @@ I3Model::I3Model(const I3Config& config)
 }
 
 Tensor I3Model::hidden(const Tensor& ids, const ForwardContext& context) const {
-  Tensor x = embedding_with_positions(ids, embed_.weight, pos_embed_.weight);  // [B,T,d]
-  x = apply_dropout(x, context, "embed");
-  for (const auto& layer : layers_) {
-    if (context.recompute) {
-      const I3Block* block = layer.get();
-      x = recompute([block, context](const Tensor& input) { return block->forward(input, context); }, x);
-    } else {
-      x = layer->forward(x, context);
-    }
-  }
-  return ln_f_.forward(x);
+  const Tensor x = embedding_with_positions(ids, embed_.weight, pos_embed_.weight);  // [B,T,d]
+  return ln_f_.forward(run_layers(layers_, apply_dropout(x, context, "embed"), context));
 }
 
 Tensor I3Model::extend_hidden(const Tensor& ids, std::vector<LayerCache>& caches,
