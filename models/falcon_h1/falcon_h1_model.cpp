@@ -2,8 +2,6 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
-
 #include "kernels/rms_norm/rms_norm.h"
 #include "models/run_layers.h"
 #include "nn/scale.h"
@@ -59,8 +57,6 @@ GatedFeedForwardOptions feed_forward_options(const FalconH1Config& config) {
   return options;
 }
 
-constexpr ptrdiff_t kMambaTensors = 2;  // of a layer's cache
-
 }  // namespace
 
 FalconH1Block::FalconH1Block(const FalconH1Config& config, int64_t index)
@@ -94,22 +90,12 @@ Tensor FalconH1Block::forward(const Tensor& x, const ForwardContext& context) co
   return add(mixed, apply_dropout(feed_forward(mixed), context, feed_forward_dropout_));
 }
 
-Tensor FalconH1Block::forward(const Tensor& x, LayerCache& cache, const TokenPositions& positions) const {
-  const auto attention_part = cache.tensors.begin() + kMambaTensors;
-  LayerCache of_mamba{{cache.tensors.begin(), attention_part}}, of_attention{{attention_part, cache.tensors.end()}};
+Tensor FalconH1Block::forward(const Tensor& x, std::span<LayerCache> caches, const TokenPositions& positions) const {
   const Tensor u = input_norm_.forward(x);
-  const Tensor ssm = mamba_.forward(u, of_mamba, positions);
-  const Tensor attention = attention_.forward(scaled(u, multipliers_.attention_in), of_attention, positions);
-  std::copy(of_mamba.tensors.begin(), of_mamba.tensors.end(), cache.tensors.begin());  // keys and values stay in place
+  const Tensor ssm = mamba_.forward(u, caches[0], positions);
+  const Tensor attention = attention_.forward(scaled(u, multipliers_.attention_in), caches[1], positions);
   const Tensor mixed = add(x, sum_of_branches(ssm, attention));
   return add(mixed, feed_forward(mixed));
-}
-
-LayerCache FalconH1Block::make_cache(int64_t batch, int64_t capacity) const {
-  LayerCache cache = mamba_.make_cache(batch, capacity);
-  const LayerCache of_attention = attention_.make_cache(batch, capacity);
-  cache.tensors.insert(cache.tensors.end(), of_attention.tensors.begin(), of_attention.tensors.end());
-  return cache;
 }
 
 double FalconH1Block::flops_per_token(int64_t T) const {
@@ -151,7 +137,8 @@ Tensor FalconH1Model::hidden(const Tensor& ids, const ForwardContext& context) c
 Tensor FalconH1Model::extend_hidden(const Tensor& ids, std::vector<LayerCache>& caches,
                                     const TokenPositions& positions) const {
   Tensor x = embed(ids);  // [B,T,d]
-  for (size_t i = 0; i < layers_.size(); ++i) x = layers_[i]->forward(x, caches[i], positions);
+  for (size_t i = 0; i < layers_.size(); ++i)
+    x = layers_[i]->forward(x, std::span(caches).subspan(2 * i, 2), positions);
   return final_norm(x);
 }
 
@@ -160,7 +147,10 @@ bool FalconH1Model::ignores_weight(const std::string& name) const { return confi
 
 std::vector<LayerCache> FalconH1Model::make_layer_caches(int64_t batch, int64_t capacity) const {
   std::vector<LayerCache> caches;
-  for (const auto& layer : layers_) caches.push_back(layer->make_cache(batch, capacity));
+  for (const auto& layer : layers_) {
+    caches.push_back(layer->mamba().make_cache(batch, capacity));
+    caches.push_back(layer->attention().make_cache(batch, capacity));
+  }
   return caches;
 }
 

@@ -27,14 +27,16 @@
 
 namespace vigor {
 
-// One layer, x [B,T,d] -> [B,T,d]. Its cache holds that of `mamba`, then that of `self_attn`.
+// One layer, x [B,T,d] -> [B,T,d]. Its two caches are that of `mamba` and that of `self_attn`.
 class FalconH1Block : public Module {
  public:
   FalconH1Block(const FalconH1Config& config, int64_t index);
 
   Tensor forward(const Tensor& x, const ForwardContext& context) const;
-  Tensor forward(const Tensor& x, LayerCache& cache, const TokenPositions& positions) const;
-  LayerCache make_cache(int64_t batch, int64_t capacity) const;
+  Tensor forward(const Tensor& x, std::span<LayerCache> caches, const TokenPositions& positions) const;
+
+  const Mixer& mamba() const { return mamba_; }
+  const Mixer& attention() const { return attention_; }
   double flops_per_token(int64_t T) const;
   double saved_per_token() const;
 
@@ -62,7 +64,7 @@ class FalconH1Model : public LanguageModel {
   double forward_flops_per_token(int64_t T) const override;
 
  protected:
-  std::vector<LayerCache> make_layer_caches(int64_t batch, int64_t capacity) const override;
+  std::vector<LayerCache> make_layer_caches(int64_t batch, int64_t capacity) const override;  // two a layer
   Tensor extend_hidden(const Tensor& ids, std::vector<LayerCache>& caches,
                        const TokenPositions& positions) const override;
   double saved_per_token() const override;
