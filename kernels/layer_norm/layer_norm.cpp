@@ -1,9 +1,9 @@
 #include "kernels/layer_norm/layer_norm.h"
 
 #include "autograd/node.h"
-#include "kernels/arguments.h"
 #include "kernels/block_sums.h"
 #include "kernels/layer_norm/layer_norm_kernels.h"
+#include "kernels/norm_arguments.h"
 #include "tensor/op_scope.h"
 
 namespace vigor {
@@ -45,14 +45,9 @@ struct LayerNormNode : Node {
 
 void check_arguments(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   check(x.defined() && weight.defined() && bias.defined(), "layer_norm: x, weight and bias must be tensors");
-  if (!is_computed(x.dtype()) || x.rank() == 0 || x.size(-1) == 0)
-    fail("layer_norm: x must be [..,C] in f32, f64 or bf16 with C at least 1; got {}", describe(x));
-  const Shape wanted{x.size(-1)};
-  for (const Tensor* parameter : {&weight, &bias}) {
-    if (!(parameter->shape() == wanted) || !fits_beside(*parameter, x) || parameter->device() != x.device())
-      fail("layer_norm: {} must be [C]=[{}] in the dtype of x, or f32 beside bf16; got {} (x is {})",
-           parameter == &weight ? "weight" : "bias", x.size(-1), describe(*parameter), describe(x));
-  }
+  check_normalised("layer_norm", x);
+  check_norm_parameter("layer_norm", "weight", weight, x);
+  check_norm_parameter("layer_norm", "bias", bias, x);
   if (weight.dtype() != bias.dtype())
     fail("layer_norm: weight and bias must have one dtype; got {} and {}", describe(weight), describe(bias));
 }

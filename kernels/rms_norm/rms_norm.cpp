@@ -1,7 +1,7 @@
 #include "kernels/rms_norm/rms_norm.h"
 
-#include "kernels/arguments.h"
 #include "kernels/block_sums.h"
+#include "kernels/norm_arguments.h"
 #include "kernels/rms_norm/rms_norm_kernels.h"
 #include "tensor/op_scope.h"
 
@@ -43,11 +43,8 @@ struct RmsNormNode : Node {
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
   check(x.defined() && weight.defined(), "rms_norm: x and weight must be tensors; got an undefined one");
-  if (!is_computed(x.dtype()) || x.rank() == 0 || x.size(-1) == 0)
-    fail("rms_norm: x must be [..,C] in f32, f64 or bf16 with C at least 1; got {}", describe(x));
-  if (!(weight.shape() == Shape{x.size(-1)}) || !fits_beside(weight, x) || weight.device() != x.device())
-    fail("rms_norm: weight must be [C]=[{}] in the dtype of x, or f32 beside bf16; got {} (x is {})", x.size(-1),
-         describe(weight), describe(x));
+  check_normalised("rms_norm", x);
+  check_norm_parameter("rms_norm", "weight", weight, x);
   OpScope scope("rms_norm", {&x, &weight});
   const Tensor in = contiguous_values(x), w = contiguous_values(weight);
   const Tensor y = empty_like(x);
