@@ -1,9 +1,8 @@
 #include "kernels/gated_rms_norm/gated_rms_norm.h"
 
-#include "kernels/arguments.h"
 #include "kernels/block_sums.h"
 #include "kernels/gated_rms_norm/gated_rms_norm_kernels.h"
-#include "tensor/check.h"
+#include "kernels/norm_arguments.h"
 #include "tensor/op_scope.h"
 
 namespace vigor {
@@ -13,10 +12,11 @@ namespace {
 TensorView rows_of(const Tensor& x) { return x.defined() ? as_matrix(x).view() : TensorView(); }
 
 struct GatedRmsNormNode : Node {
-  GatedRmsNormNode(int64_t group_count, bool norm_first)
-      : Node("gated_rms_norm"), groups(group_count), norm_before_gate(norm_first) {}
+  GatedRmsNormNode(int64_t group_count, bool norm_first, double multiplier)
+      : Node("gated_rms_norm"), groups(group_count), norm_before_gate(norm_first), gate_multiplier(multiplier) {}
   int64_t groups;
   bool norm_before_gate;
+  double gate_multiplier;
   SavedTensor x{this, "x"}, gate{this, "gate"};  // [rows,C]
   SavedTensor weight{this, "weight"}, rstd{this, "rstd"};
 
@@ -30,7 +30,7 @@ struct GatedRmsNormNode : Node {
     const Backward::Target dweight = wanted_target(b, 2, {columns}, weight.get().dtype(), dy.device());
     const Tensor partial =
         b.needs(2) ? empty({sum_blocks(rows, dy.device()), 1, columns}, rstd.get().dtype(), dy.device()) : Tensor();
-    const GatedRmsNormInputs in{x.get(), gate.get(), weight.get(), groups, norm_before_gate};
+    const GatedRmsNormInputs in{x.get(), gate.get(), weight.get(), groups, norm_before_gate, gate_multiplier};
     const GatedRmsNormGradients grads{
         dy_rows, rstd.get(), rows_of(dx), rows_of(dgate), gradient_view(dweight), view_or_none(partial)};
     switch (dy.device().kind) {
@@ -52,13 +52,10 @@ struct GatedRmsNormNode : Node {
 void check_inputs(const Tensor& x, const Tensor& gate, const Tensor& weight, int64_t groups) {
   check(x.defined() && gate.defined() && weight.defined(),
         "gated_rms_norm: x, gate and weight must be tensors; got an undefined one");
-  if (!is_computed(x.dtype()) || x.rank() == 0 || x.size(-1) == 0)
-    fail("gated_rms_norm: x must be [..,C] in f32, f64 or bf16 with C at least 1; got {}", describe(x));
+  check_normalised("gated_rms_norm", x);
   if (!(gate.shape() == x.shape()) || gate.dtype() != x.dtype() || gate.device() != x.device())
     fail("gated_rms_norm: gate must be like x; got {} (x is {})", describe(gate), describe(x));
-  if (!(weight.shape() == Shape{x.size(-1)}) || !fits_beside(weight, x) || weight.device() != x.device())
-    fail("gated_rms_norm: weight must be [C]=[{}] in the dtype of x, or f32 beside bf16; got {} (x is {})", x.size(-1),
-         describe(weight), describe(x));
+  check_norm_parameter("gated_rms_norm", "weight", weight, x);
   if (groups < 1 || x.size(-1) % groups != 0)
     fail("gated_rms_norm: groups must divide C={}; got {} (x is {})", x.size(-1), groups, describe(x));
 }
@@ -66,13 +63,13 @@ void check_inputs(const Tensor& x, const Tensor& gate, const Tensor& weight, int
 }  // namespace
 
 Tensor gated_rms_norm(const Tensor& x, const Tensor& gate, const Tensor& weight, int64_t groups, bool norm_before_gate,
-                      double eps) {
+                      double eps, double gate_multiplier) {
   check_inputs(x, gate, weight, groups);
   OpScope scope("gated_rms_norm", {&x, &gate, &weight});
   const Tensor x_rows = as_matrix(x), gate_rows = as_matrix(gate), w = contiguous_values(weight);
   const Tensor y = empty(x.shape(), x.dtype(), x.device());
   const Tensor rstd = empty({x_rows.size(0), groups}, x.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32, x.device());
-  const GatedRmsNormInputs in{x_rows, gate_rows, w, groups, norm_before_gate};
+  const GatedRmsNormInputs in{x_rows, gate_rows, w, groups, norm_before_gate, gate_multiplier};
   switch (x.device().kind) {
     case DeviceKind::cpu:
       gated_rms_norm_forward_cpu(in, rows_of(y), rstd, eps);
@@ -82,7 +79,7 @@ Tensor gated_rms_norm(const Tensor& x, const Tensor& gate, const Tensor& weight,
       else unsupported_device("gated_rms_norm", x.device());
       break;
   }
-  if (auto node = record<GatedRmsNormNode>({&x, &gate, &weight}, groups, norm_before_gate)) {
+  if (auto node = record<GatedRmsNormNode>({&x, &gate, &weight}, groups, norm_before_gate, gate_multiplier)) {
     node->x.save(x_rows);
     node->gate.save(gate_rows);
     node->weight.save(w);

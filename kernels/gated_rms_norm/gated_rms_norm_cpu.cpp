@@ -13,23 +13,24 @@ constexpr int64_t kRowsPerBlock = 16;
 // ---- the definition, in f64: one group of G channels of one row at a time; letters as in the card ----
 
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+double silu(double x) { return x * sigmoid(x); }
 
 double forward_group(double* y, const double* x, const double* gate, const double* weight, int64_t G,
-                     bool norm_before_gate, double eps) {
+                     bool norm_before_gate, double m, double eps) {
   double squares = 0;
   for (int64_t c = 0; c < G; ++c) {
-    const double u = norm_before_gate ? x[c] : x[c] * gate[c] * sigmoid(gate[c]);
+    const double u = norm_before_gate ? x[c] : x[c] * silu(m * gate[c]);
     squares += u * u;
   }
   const double rstd = 1 / std::sqrt(squares / static_cast<double>(G) + eps);
-  for (int64_t c = 0; c < G; ++c) y[c] = x[c] * rstd * weight[c] * gate[c] * sigmoid(gate[c]);
+  for (int64_t c = 0; c < G; ++c) y[c] = x[c] * rstd * weight[c] * silu(m * gate[c]);
   return rstd;
 }
 
 // dweight is added to; gradients may be null.
 void backward_group(double* dx, double* dgate, double* dweight, const double* dy, const double* x, const double* gate,
-                    const double* weight, double rstd, int64_t G, bool norm_before_gate) {
-  const auto s = [&](int64_t c) { return gate[c] * sigmoid(gate[c]); };
+                    const double* weight, double rstd, int64_t G, bool norm_before_gate, double m) {
+  const auto s = [&](int64_t c) { return silu(m * gate[c]); };
   const auto uhat = [&](int64_t c) { return (norm_before_gate ? x[c] : x[c] * s(c)) * rstd; };
   const auto h = [&](int64_t c) { return dy[c] * weight[c] * (norm_before_gate ? s(c) : 1); };
   double mean_h_uhat = 0;
@@ -39,7 +40,7 @@ void backward_group(double* dx, double* dgate, double* dweight, const double* dy
   }
   for (int64_t c = 0; c < G; ++c) {
     const double du = rstd * (h(c) - uhat(c) * mean_h_uhat);
-    const double slope = sigmoid(gate[c]) * (1 + gate[c] * (1 - sigmoid(gate[c])));
+    const double a = m * gate[c], slope = m * sigmoid(a) * (1 + a * (1 - sigmoid(a)));
     if (dx != nullptr) dx[c] = norm_before_gate ? du : du * s(c);
     if (dgate != nullptr) dgate[c] = (norm_before_gate ? dy[c] * weight[c] * uhat(c) : du * x[c]) * slope;
   }
@@ -52,7 +53,7 @@ void forward_naive(const GatedRmsNormInputs& in, const TensorView& y, const Tens
       rstd.as<double>()[row * in.groups + group] =
           forward_group(y.as<double>() + row * C + group * G, in.x.as<double>() + row * in.x.strides[0] + group * G,
                         in.gate.as<double>() + row * in.gate.strides[0] + group * G, in.weight.as<double>() + group * G,
-                        G, in.norm_before_gate, eps);
+                        G, in.norm_before_gate, in.gate_multiplier, eps);
 }
 
 void backward_naive(const GatedRmsNormInputs& in, const GatedRmsNormGradients& grads) {
@@ -69,7 +70,7 @@ void backward_naive(const GatedRmsNormInputs& in, const GatedRmsNormGradients& g
                      grads.dy.as<double>() + row * grads.dy.strides[0] + start,
                      in.x.as<double>() + row * in.x.strides[0] + start,
                      in.gate.as<double>() + row * in.gate.strides[0] + start, in.weight.as<double>() + start,
-                     grads.rstd.as<double>()[row * in.groups + group], G, in.norm_before_gate);
+                     grads.rstd.as<double>()[row * in.groups + group], G, in.norm_before_gate, in.gate_multiplier);
     }
 }
 
@@ -81,6 +82,7 @@ GatedRmsNormRows<T, W> rows_of(const GatedRmsNormInputs& in, int64_t begin, int6
           in.groups,
           in.x.sizes[1] / in.groups,
           in.norm_before_gate,
+          static_cast<float>(in.gate_multiplier),
           in.x.as<T>() + begin * in.x.strides[0],
           in.gate.as<T>() + begin * in.gate.strides[0],
           in.x.strides[0],

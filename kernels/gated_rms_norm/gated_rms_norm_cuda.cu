@@ -18,15 +18,18 @@ struct Inputs {
   int64_t x_stride, gate_stride;    // between rows
   const W* weight;                  // [C]
   bool norm_before_gate;
+  float gate_multiplier;
 
   __device__ const T* x_row(int64_t row, int64_t group) const { return x + row * x_stride + group * columns; }
   __device__ const T* gate_row(int64_t row, int64_t group) const { return gate + row * gate_stride + group * columns; }
-  // Of one element, with s = SiLU(gate): what is normalised, and what multiplies the result beside the weight.
+  __device__ float silu(float gate) const {
+    const float a = gate * gate_multiplier;
+    return a * sigmoid_of(a);
+  }
+  // Of one element, with s = silu(gate): what is normalised, and what multiplies the result beside the weight.
   __device__ float normalised(float value, float s) const { return norm_before_gate ? value : value * s; }
   __device__ float factor(float s) const { return norm_before_gate ? s : 1.0f; }
 };
-
-__device__ float silu_of(float x) { return x * sigmoid_of(x); }
 
 template <class T>
 struct Results {
@@ -50,7 +53,7 @@ __global__ void __launch_bounds__(kMaxRowThreads) forward_in_registers(Inputs<T,
     team.template for_each_pack<T>(columns, [&](int i, int) {
 #pragma unroll
       for (int j = 0; j < N; ++j) {
-        s[i][j] = silu_of(s[i][j]);
+        s[i][j] = in.silu(s[i][j]);
         u[i][j] = in.normalised(u[i][j], s[i][j]);
         squares += u[i][j] * u[i][j];
       }
@@ -76,14 +79,14 @@ __global__ void __launch_bounds__(kThreads) forward_any(Inputs<T, W> in, Results
     const T *x = in.x_row(row, group), *gate = in.gate_row(row, group);
     float squares = 0;
     for (int64_t c = warp.rank; c < in.columns; c += kWarpSize) {
-      const float u = in.normalised(to_float(x[c]), silu_of(to_float(gate[c])));
+      const float u = in.normalised(to_float(x[c]), in.silu(to_float(gate[c])));
       squares += u * u;
     }
     const float rstd = rsqrtf(warp_sum(squares) / static_cast<float>(in.columns) + out.eps);
     for (int64_t c = warp.rank; c < in.columns; c += kWarpSize) {
       const int64_t channel = group * in.columns + c;
       out.y[row * in.channels + channel] =
-          from_float<T>(to_float(x[c]) * rstd * to_float(in.weight[channel]) * silu_of(to_float(gate[c])));
+          from_float<T>(to_float(x[c]) * rstd * to_float(in.weight[channel]) * in.silu(to_float(gate[c])));
     }
     if (warp.rank == 0) out.rstd[row * gridDim.y + group] = rstd;
   }
@@ -105,11 +108,11 @@ struct Element {
 
   template <class Inputs>
   __device__ Element(const Inputs& in, float x_value, float gate, float dy, float weight, float rstd) {
-    const float sigma = sigmoid_of(gate);
+    const float a = gate * in.gate_multiplier, sigma = sigmoid_of(a);
     x = x_value;
     dy_weight = dy * weight;
-    s = gate * sigma;
-    slope = silu_slope(gate, sigma);
+    s = a * sigma;
+    slope = in.gate_multiplier * silu_slope(a, sigma);
     uhat = in.normalised(x, s) * rstd;
     h = dy_weight * in.factor(s);
   }
@@ -205,7 +208,7 @@ __global__ void __launch_bounds__(kThreads) weight_sums_any(Inputs<T, W> in, Gra
   float dweight = 0;
   for (int64_t row = begin; row < end; ++row)
     dweight += to_float(p.dy[row * p.dy_stride + group * in.columns + c]) * to_float(in.x_row(row, group)[c]) *
-               silu_of(to_float(in.gate_row(row, group)[c])) * p.rstd[row * gridDim.z + group];
+               in.silu(to_float(in.gate_row(row, group)[c])) * p.rstd[row * gridDim.z + group];
   p.partial[blockIdx.y * in.channels + group * in.columns + c] = dweight;
 }
 
@@ -232,7 +235,8 @@ Inputs<T, W> inputs_of(const GatedRmsNormInputs& in) {
           in.x.strides[0],
           in.gate.strides[0],
           static_cast<const W*>(in.weight.data),
-          in.norm_before_gate};
+          in.norm_before_gate,
+          static_cast<float>(in.gate_multiplier)};
 }
 
 template <class T, class W>

@@ -9,6 +9,7 @@ struct GatedRmsNormInputs {
   TensorView weight;   // [C] contiguous
   int64_t groups;
   bool norm_before_gate;
+  double gate_multiplier;
 };
 
 // y [rows,C] and rstd [rows,groups] f32 (f64 for f64), contiguous.

@@ -8,11 +8,11 @@ namespace vigor::VIGOR_ISA {
 namespace {
 
 template <bool kNormBeforeGate, class T, class W>
-float forward_group(T* y, const T* x, const T* gate, const W* weight, int64_t n, float eps) {
+float forward_group(T* y, const T* x, const T* gate, const W* weight, int64_t n, float multiplier, float eps) {
   // What is normalised: x, or x SiLU(gate).
   const auto normalised = [=](int64_t i, auto lanes) {
     if constexpr (kNormBeforeGate) return load(x + i, lanes);
-    const vfloat z = load(gate + i, lanes);
+    const vfloat z = load(gate + i, lanes) * multiplier;
     return load(x + i, lanes) * z * sigmoid(z);
   };
   vfloat squares = zero();
@@ -24,7 +24,7 @@ float forward_group(T* y, const T* x, const T* gate, const W* weight, int64_t n,
   for_each_vector(n, [&](int64_t i, auto lanes) {
     vfloat v = normalised(i, lanes) * rstd * load(weight + i, lanes);
     if constexpr (kNormBeforeGate) {
-      const vfloat z = load(gate + i, lanes);
+      const vfloat z = load(gate + i, lanes) * multiplier;
       v *= z * sigmoid(z);
     }
     store(y + i, v, lanes);
@@ -35,17 +35,17 @@ float forward_group(T* y, const T* x, const T* gate, const W* weight, int64_t n,
 // One group of one row; dweight is added to.
 template <bool kNormBeforeGate, class T, class W>
 void backward_group(T* dx, T* dgate, float* dweight, const T* dy, const T* x, const T* gate, const W* weight, int64_t n,
-                    float rstd) {
+                    float multiplier, float rstd) {
   // Letters as in the card. uhat stands for xhat too: x, gated or not, times rstd.
   struct Terms {
     vfloat x, s, slope, uhat, h, dy_weight;
   };
   const auto terms = [=](int64_t i, auto lanes) {
     Terms t;
-    const vfloat z = load(gate + i, lanes), sigma = sigmoid(z);
+    const vfloat z = load(gate + i, lanes) * multiplier, sigma = sigmoid(z);
     t.x = load(x + i, lanes);
     t.s = z * sigma;
-    t.slope = sigma * fma(z, 1.0f - sigma, 1.0f);
+    t.slope = multiplier * sigma * fma(z, 1.0f - sigma, 1.0f);
     t.dy_weight = load(dy + i, lanes) * load(weight + i, lanes);
     t.uhat = kNormBeforeGate ? t.x * rstd : t.x * t.s * rstd;
     t.h = kNormBeforeGate ? t.dy_weight * t.s : t.dy_weight;
@@ -76,7 +76,7 @@ void forward(const GatedRmsNormRows<T, W>& in, const GatedRmsNormResults<T>& out
       const int64_t start = group * in.columns;
       out.rstd[row * in.groups + group] = forward_group<kNormBeforeGate>(
           out.y + row * in.groups * in.columns + start, in.x + row * in.x_stride + start,
-          in.gate + row * in.gate_stride + start, in.weight + start, in.columns, out.eps);
+          in.gate + row * in.gate_stride + start, in.weight + start, in.columns, in.gate_multiplier, out.eps);
     }
 }
 
@@ -92,7 +92,7 @@ void backward(const GatedRmsNormRows<T, W>& in, const GatedRmsNormRowGradients<T
           grads.dx == nullptr ? nullptr : grads.dx + at, grads.dgate == nullptr ? nullptr : grads.dgate + at,
           grads.dweight == nullptr ? nullptr : grads.dweight + start, grads.dy + row * grads.dy_stride + start,
           in.x + row * in.x_stride + start, in.gate + row * in.gate_stride + start, in.weight + start, in.columns,
-          grads.rstd[row * in.groups + group]);
+          in.gate_multiplier, grads.rstd[row * in.groups + group]);
     }
 }
 

@@ -8,6 +8,7 @@ template <class T, class W>
 struct GatedRmsNormRows {
   int64_t rows, groups, columns;
   bool norm_before_gate;
+  float gate_multiplier;
   const T* x;
   const T* gate;
   int64_t x_stride, gate_stride;  // between rows

@@ -13,9 +13,9 @@ namespace {
 using namespace vigor::testing;
 
 // The same from basic operations.
-Operation composed(int64_t groups, bool norm_before_gate) {
+Operation composed(int64_t groups, bool norm_before_gate, double gate_multiplier) {
   return [=](std::span<const Tensor> in) {
-    const Tensor s = silu(in[1]), u = norm_before_gate ? in[0] : in[0] * s;
+    const Tensor s = silu(in[1] * gate_multiplier), u = norm_before_gate ? in[0] : in[0] * s;
     Shape grouped = u.shape();
     grouped.push_back(grouped.back() / groups);
     grouped[grouped.rank() - 2] = groups;
@@ -52,18 +52,18 @@ TEST(GatedRmsNorm, MatchesTransformers) {
 }
 
 TEST(GatedRmsNorm, Gradient) {
-  for (const auto& [groups, norm_before_gate] : kGatedNormForms)
+  for (const auto& [groups, norm_before_gate, multiplier] : kGatedNormForms)
     for (const Shape& shape : {Shape{6}, Shape{1, 18}, Shape{3, 5, 12}, Shape{40, 6}})
-      expect_gradients(gated_norm(groups, norm_before_gate), gated_norm_inputs(shape));
+      expect_gradients(gated_norm(groups, norm_before_gate, multiplier), gated_norm_inputs(shape));
 }
 
 TEST(GatedRmsNorm, AgreesWithComposedForm) {
-  for (const auto& [groups, norm_before_gate] : kGatedNormForms)
+  for (const auto& [groups, norm_before_gate, multiplier] : kGatedNormForms)
     for (const Shape& shape : {Shape{6}, Shape{3, 5, 18}, Shape{100, 48}}) {
       const std::vector<Tensor> inputs = gated_norm_inputs(shape);
       const Tensor dy = random(shape, Dtype::f64, 4);
-      const Outcome fused = outcome_of(gated_norm(groups, norm_before_gate), inputs, dy);
-      const Outcome plain = outcome_of(composed(groups, norm_before_gate), inputs, dy);
+      const Outcome fused = outcome_of(gated_norm(groups, norm_before_gate, multiplier), inputs, dy);
+      const Outcome plain = outcome_of(composed(groups, norm_before_gate, multiplier), inputs, dy);
       expect_close(fused.y, plain.y, 1e-12, 1e-12);
       for (size_t i = 0; i < inputs.size(); ++i) expect_close(fused.gradients[i], plain.gradients[i], 1e-11, 1e-11);
     }

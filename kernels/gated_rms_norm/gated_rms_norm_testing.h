@@ -9,11 +9,15 @@ namespace vigor::testing {
 struct GatedNormForm {
   int64_t groups;
   bool norm_before_gate;
+  double gate_multiplier = 1;
 };
-inline constexpr GatedNormForm kGatedNormForms[] = {{1, true}, {1, false}, {3, true}, {3, false}};
+inline constexpr GatedNormForm kGatedNormForms[] = {{1, true},  {1, false},      {3, true},
+                                                    {3, false}, {1, true, -0.6}, {3, false, 1.7}};
 
-inline Operation gated_norm(int64_t groups, bool norm_before_gate) {
-  return [=](std::span<const Tensor> in) { return gated_rms_norm(in[0], in[1], in[2], groups, norm_before_gate); };
+inline Operation gated_norm(int64_t groups, bool norm_before_gate, double gate_multiplier = 1) {
+  return [=](std::span<const Tensor> in) {
+    return gated_rms_norm(in[0], in[1], in[2], groups, norm_before_gate, 1e-5, gate_multiplier);
+  };
 }
 
 inline std::vector<Tensor> gated_norm_inputs(const Shape& shape) {
@@ -24,10 +28,10 @@ inline std::vector<Tensor> gated_norm_inputs(const Shape& shape) {
 // In f32, bf16, and bf16 beside an f32 weight.
 inline void expect_gated_norm_close_to_f64(const std::vector<Shape>& shapes, Device device) {
   const auto expect = device.is_cpu() ? expect_close_to_f64 : expect_cuda_close_to_f64;
-  for (const auto& [groups, norm_before_gate] : kGatedNormForms)
+  for (const auto& [groups, norm_before_gate, multiplier] : kGatedNormForms)
     for (const Shape& shape : shapes) {
-      SCOPED_TRACE(fmt::format("{}, {} groups, {}", to_string(shape), groups, norm_before_gate));
-      const Operation f = gated_norm(groups, norm_before_gate);
+      SCOPED_TRACE(fmt::format("{}, {} groups, {}, {}", to_string(shape), groups, norm_before_gate, multiplier));
+      const Operation f = gated_norm(groups, norm_before_gate, multiplier);
       const std::vector<Tensor> inputs = gated_norm_inputs(shape);
       expect(f, inputs, {Dtype::f32}, 1e-5, 1e-5, __FILE__, __LINE__);
       expect(f, inputs, {Dtype::bf16}, 1e-2, 1e-2, __FILE__, __LINE__);
