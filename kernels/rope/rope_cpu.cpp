@@ -51,11 +51,13 @@ RopeAngles rope_angles(double theta, int64_t pairs, bool transformers) {
   angles.transformers = transformers;
   for (int64_t j = 0; j < pairs; ++j) {
     const double exponent = static_cast<double>(j) / static_cast<double>(pairs);
-    const double turns = std::pow(theta, -exponent) / (2 * std::numbers::pi);
-    angles.turns[j] = static_cast<uint64_t>(std::ldexp(turns - std::floor(turns), 64));
-    // There theta and the exponent are float32, and so are the power and its reciprocal.
-    angles.radians[j] =
-        1.0f / static_cast<float>(std::pow(static_cast<float>(theta), double{static_cast<float>(exponent)}));
+    if (transformers) {  // there theta and the exponent are float32, and so are the power and its reciprocal
+      angles.radians[j] =
+          1.0f / static_cast<float>(std::pow(static_cast<float>(theta), double{static_cast<float>(exponent)}));
+    } else {
+      const double turns = std::pow(theta, -exponent) / (2 * std::numbers::pi);
+      angles.turns[j] = static_cast<uint64_t>(std::ldexp(turns - std::floor(turns), 64));
+    }
   }
   return angles;
 }

@@ -8,8 +8,8 @@ inline constexpr int64_t kRopeMaxPairs = 256;
 
 // The frequencies of the pairs, and the angle that follows from one and a position. Passed to kernels by value.
 struct RopeAngles {
-  uint64_t turns[kRopeMaxPairs];  // theta^(-2j/P) / (2 pi) modulo 1, in units of 2^-64
-  float radians[kRopeMaxPairs];   // theta^(-2j/P) as the transformers package computes it
+  uint64_t turns[kRopeMaxPairs];  // theta^(-2j/P) / (2 pi) modulo 1, in units of 2^-64; or, if `transformers`,
+  float radians[kRopeMaxPairs];   // theta^(-2j/P) as that package computes it. The other array is zeros
   bool transformers;
 
   // The angle modulo one turn, in units of 2^-32 turns.
