@@ -6,6 +6,7 @@
 // memory: the softplus of a step size is computed once for all states of its channel, and global memory is read row by
 // row. What does not exist (channels behind E, states behind N, steps behind the last) has size, x, B and C zero: its
 // states stay as they are.
+#include "kernels/elementwise/elementwise_rows.cuh"
 #include "kernels/selective_scan/selective_scan_kernels.h"
 #include "kernels/sequence_cuda.cuh"
 
@@ -103,8 +104,6 @@ __device__ void load_a2(float (&a2)[kOwn], const Inputs<T>& in, const Place<L>& 
   for (int j = 0; j < kOwn; ++j) a2[j] = place.exists && place.n + j < in.N ? -expf(a2[j]) * kLog2E : 0.0f;
 }
 
-__device__ inline float softplus(float x) { return fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x))); }
-
 // The steps first .. first+steps-1 of a block's channels.
 template <int L>
 struct Chunk {
@@ -134,7 +133,7 @@ struct Chunk {
       const int64_t e = place.first_channel + channel;
       const bool real = i < steps && e < in.E;
       x[i][channel] = real ? to_float(in.x.row(place.sequence, first + i)[e]) : 0.0f;
-      size[i][channel] = real ? softplus(to_float(in.delta.row(place.sequence, first + i)[e]) + bias) : 0.0f;
+      size[i][channel] = real ? device::softplus(to_float(in.delta.row(place.sequence, first + i)[e]) + bias) : 0.0f;
     });
     for (int k = static_cast<int>(threadIdx.x); k < kSteps * kStates; k += kThreads) {
       const int i = k / kStates, n = k % kStates;
