@@ -17,6 +17,29 @@ inline constexpr int kWarpsPerBlock = 8;                                // where
 template <class T>
 inline constexpr int kRowPacks = kRowElements / kPackElements<T>;
 
+// N neighbouring elements as floats, in reads of at most 16 bytes: parameters may be f32 beside packs of 8 bf16.
+template <int N, class T>
+__device__ void load_floats(float (&to)[N], const T* from) {
+  constexpr int M = N < kPackElements<T> ? N : kPackElements<T>;
+#pragma unroll
+  for (int i = 0; i < N; i += M) {
+    const auto pack = load_pack<M>(from + i);
+#pragma unroll
+    for (int j = 0; j < M; ++j) to[i + j] = to_float(pack.value[j]);
+  }
+}
+template <int N, class T>
+__device__ void store_floats(T* to, const float (&from)[N]) {
+  constexpr int M = N < kPackElements<T> ? N : kPackElements<T>;
+#pragma unroll
+  for (int i = 0; i < N; i += M) {
+    Pack<T, M> pack;
+#pragma unroll
+    for (int j = 0; j < M; ++j) pack.value[j] = from_float<T>(from[i + j]);
+    store_pack<M>(to + i, pack);
+  }
+}
+
 // What a thread holds of a row of T.
 template <class T>
 using RowValues = float[kRowPacks<T>][kPackElements<T>];
@@ -71,20 +94,11 @@ struct RowTeam {
 
   template <class T>
   __device__ void load(RowValues<T>& x, const T* row, int columns) const {
-    for_each_pack<T>(columns, [&](int p, int column) {
-      const auto pack = load_pack<kPackElements<T>>(row + column);
-#pragma unroll
-      for (int j = 0; j < kPackElements<T>; ++j) x[p][j] = to_float(pack.value[j]);
-    });
+    for_each_pack<T>(columns, [&](int p, int column) { load_floats(x[p], row + column); });
   }
   template <class T>
   __device__ void store(T* row, const RowValues<T>& y, int columns) const {
-    for_each_pack<T>(columns, [&](int p, int column) {
-      Pack<T, kPackElements<T>> pack;
-#pragma unroll
-      for (int j = 0; j < kPackElements<T>; ++j) pack.value[j] = from_float<T>(y[p][j]);
-      store_pack<kPackElements<T>>(row + column, pack);
-    });
+    for_each_pack<T>(columns, [&](int p, int column) { store_floats(row + column, y[p]); });
   }
 
   // `shared` holds a float for each warp of the block; unused by a team of one warp.
@@ -130,18 +144,6 @@ __device__ void store_block_sums(float* sums, const RowValues<T>& values, int co
     }
     for (int c = static_cast<int>(threadIdx.x); c < columns; c += static_cast<int>(blockDim.x)) sums[c] = added[c];
     __syncthreads();  // the next call writes there again
-  }
-}
-
-// N neighbouring parameters as floats, in 16-byte reads: they may be f32 beside packs of 8 bf16.
-template <int N, class W>
-__device__ void load_floats(float (&to)[N], const W* from) {
-  constexpr int M = N < kPackElements<W> ? N : kPackElements<W>;
-#pragma unroll
-  for (int i = 0; i < N; i += M) {
-    const auto pack = load_pack<M>(from + i);
-#pragma unroll
-    for (int j = 0; j < M; ++j) to[i + j] = to_float(pack.value[j]);
   }
 }
 

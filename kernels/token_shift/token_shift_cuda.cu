@@ -33,32 +33,6 @@ struct Inputs {
         state(in.state.as<const float>()) {}
 };
 
-template <int N, class T>
-__device__ void load(float (&to)[N], const T* from) {
-  const auto pack = load_pack<N>(from);
-#pragma unroll
-  for (int j = 0; j < N; ++j) to[j] = to_float(pack.value[j]);
-}
-template <int N, class T>
-__device__ void store(T* to, const float (&from)[N]) {
-  Pack<T, N> pack;
-#pragma unroll
-  for (int j = 0; j < N; ++j) pack.value[j] = from_float<T>(from[j]);
-  store_pack<N>(to, pack);
-}
-// N floats, in packs of at most 16 bytes.
-template <int N>
-__device__ void store_floats(float* to, const float (&from)[N]) {
-  constexpr int M = N < kPackElements<float> ? N : kPackElements<float>;
-#pragma unroll
-  for (int i = 0; i < N; i += M) {
-    Pack<float, M> pack;
-#pragma unroll
-    for (int j = 0; j < M; ++j) pack.value[j] = from[i + j];
-    store_pack<M>(to + i, pack);
-  }
-}
-
 // What one thread owns: channels c .. c+N-1 of steps begin .. end-1 of sequence b. The grid is blocks of steps by
 // groups of columns.
 struct Owned {
@@ -75,7 +49,7 @@ __device__ Owned owned(const Inputs<T>& in) {
 // x_{t-1} as step t sees it, where the thread does not hold it.
 template <int N, class T>
 __device__ void load_before(float (&before)[N], const Inputs<T>& in, int64_t b, int64_t t, int64_t c) {
-  if (t > 0) return load<N>(before, in.x.row(b, t - 1) + c);
+  if (t > 0) return load_floats(before, in.x.row(b, t - 1) + c);
   if (in.state != nullptr) return load_floats(before, in.state + b * in.C + c);
 #pragma unroll
   for (int j = 0; j < N; ++j) before[j] = 0;
@@ -96,7 +70,7 @@ __global__ void __launch_bounds__(kThreads) token_shift_forward_kernel(Inputs<T>
   for (int64_t t = at.begin; t < at.end; ++t) {
     clear(out);
     if (t < at.length) {
-      load<N>(x, in.x.row(at.b, t) + at.c);
+      load_floats(x, in.x.row(at.b, t) + at.c);
       if (in.time.is_reset(at.b, t)) clear(before);
 #pragma unroll
       for (int j = 0; j < N; ++j) {
@@ -105,7 +79,7 @@ __global__ void __launch_bounds__(kThreads) token_shift_forward_kernel(Inputs<T>
       }
       if (t == at.length - 1) store_floats(last_state + at.b * in.C + at.c, x);
     }
-    store<N>(y + (at.b * in.time.steps + t) * in.C + at.c, out);
+    store_floats(y + (at.b * in.time.steps + t) * in.C + at.c, out);
   }
   if (at.length > 0 || at.begin > 0) return;
   load_before<N>(before, in, at.b, 0, at.c);  // the state goes on as it is
@@ -129,12 +103,12 @@ __device__ void backward_block(const Inputs<T>& in, const Gradients<T>& p, const
   const T* dy_row = p.dy + at.b * in.time.steps * in.C + at.c;
   if (at.begin < at.length) {
     load_before<N>(before, in, at.b, at.begin, at.c);
-    load<N>(dy_next, dy_row + at.begin * in.C);
+    load_floats(dy_next, dy_row + at.begin * in.C);
   }
   for (int64_t t = at.begin; t < at.end; ++t) {
     clear(dx);
     if (t < at.length) {
-      load<N>(x, in.x.row(at.b, t) + at.c);
+      load_floats(x, in.x.row(at.b, t) + at.c);
       if (in.time.is_reset(at.b, t)) clear(before);
 #pragma unroll
       for (int j = 0; j < N; ++j) {
@@ -144,7 +118,7 @@ __device__ void backward_block(const Inputs<T>& in, const Gradients<T>& p, const
         before[j] = x[j];
       }
       if (t + 1 < at.length) {
-        load<N>(dy_next, dy_row + (t + 1) * in.C);
+        load_floats(dy_next, dy_row + (t + 1) * in.C);
         const float handed_back = in.time.is_reset(at.b, t + 1) ? 0.0f : 1.0f;
 #pragma unroll
         for (int j = 0; j < N; ++j) dx[j] += handed_back * (1 - mix[j]) * dy_next[j];
@@ -155,7 +129,7 @@ __device__ void backward_block(const Inputs<T>& in, const Gradients<T>& p, const
         for (int j = 0; j < N; ++j) dx[j] += dlast[j];
       }
     }
-    store<N>(p.dx + (at.b * in.time.steps + t) * in.C + at.c, dx);
+    store_floats(p.dx + (at.b * in.time.steps + t) * in.C + at.c, dx);
   }
   store_floats(p.sums + at.block * in.C + at.c, dmix);
 }
@@ -172,7 +146,7 @@ __global__ void __launch_bounds__(kThreads) token_shift_backward_kernel(Inputs<T
     if (p.dlast_state != nullptr) load_floats(dstate, p.dlast_state + at.b * in.C + at.c);
   } else if (!in.time.is_reset(at.b, 0)) {
     load_floats(mix, in.mix + at.c);
-    load<N>(dstate, p.dy + at.b * in.time.steps * in.C + at.c);
+    load_floats(dstate, p.dy + at.b * in.time.steps * in.C + at.c);
 #pragma unroll
     for (int j = 0; j < N; ++j) dstate[j] *= 1 - mix[j];
   }
