@@ -162,7 +162,7 @@ __global__ __launch_bounds__(kChannelThreads) void gradients_kernel(GradientArgu
 template <class X>
 void backward_chunked(const HybridMixerInputs& in, const HybridMixerGradients& grads, const HybridMixerWork& work,
                       bool fused) {
-  const Time time = time_of(in);
+  const Time time(in);
   const int64_t d = in.x.sizes[2];
   const int n = static_cast<int>(in.ssm_a.sizes[0]);
   const auto *x = static_cast<const X*>(in.x.data), *dy = static_cast<const X*>(grads.dy.data);

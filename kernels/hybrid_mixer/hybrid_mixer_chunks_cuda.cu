@@ -73,7 +73,7 @@ __global__ __launch_bounds__(kHybridMaxStates, 1) void state_chunk_kernel(StateS
   const bool active = i < n;
   const Chunk chunk = chunk_at(p.time, blockIdx.x);
   const uint32_t broken = broken_links<kReverse>(chunk.resets);
-  const int64_t split_stride = p.time.sequences * p.time.steps * n, state = chunk.sequence * n + i;  // [B,n]
+  const int64_t split_stride = p.time.batch * p.time.steps * n, state = chunk.sequence * n + i;  // [B,n]
   float column[kStateSlice];
 #pragma unroll
   for (int j = 0; j < kStateSlice; ++j) column[j] = active && j < n ? p.powers[j * n + i] : 0.0f;
@@ -146,7 +146,7 @@ __global__ void state_carries_kernel(StateScan p) {
 
 template <bool kReverse>
 void state_scan(const StateScan& p) {
-  const auto chunks = static_cast<unsigned>(p.time.chunks()), sequences = static_cast<unsigned>(p.time.sequences);
+  const auto chunks = static_cast<unsigned>(p.time.chunks()), sequences = static_cast<unsigned>(p.time.batch);
   const auto threads = static_cast<unsigned>(ceil_div(p.n, kWarpSize) * kWarpSize);
   state_chunk_kernel<kReverse, false><<<chunks, threads, 0, cuda_stream()>>>(p);
   state_carries_kernel<kReverse><<<sequences, threads, 0, cuda_stream()>>>(p);
@@ -242,7 +242,7 @@ void launch_state_scan(const StateScan& scan, bool reverse) {
 
 void launch_channel_carries(const Time& time, int64_t d, const float* w, float* chunks, const float* first, float* last,
                             bool reverse) {
-  const dim3 grid(static_cast<unsigned>(time.sequences), static_cast<unsigned>(ceil_div(d, kChannelThreads)));
+  const dim3 grid(static_cast<unsigned>(time.batch), static_cast<unsigned>(ceil_div(d, kChannelThreads)));
   if (reverse)
     channel_carries_kernel<true><<<grid, kChannelThreads, 0, cuda_stream()>>>(time, d, w, chunks, first, last);
   else channel_carries_kernel<false><<<grid, kChannelThreads, 0, cuda_stream()>>>(time, d, w, chunks, first, last);

@@ -11,7 +11,7 @@
 //
 // The backward recurrences are the forward ones against time, with A in place of A^T; kReverse tells them apart.
 #include "kernels/hybrid_mixer/hybrid_mixer_kernels.h"
-#include "tensor/cuda_kernel.cuh"
+#include "kernels/sequence_cuda.cuh"
 
 namespace vigor::hybrid {
 
@@ -22,23 +22,11 @@ inline constexpr int kChannelThreads = 128;  // blocks of the kernels whose thre
 inline constexpr int kLoadGroup = 8;         // steps whose loads are in flight together
 inline constexpr int kStateSlice = 32;       // states that such a thread holds in registers at once
 
-// The steps of all sequences. On CUDA a length outside 0..T counts as the nearer of the two.
-struct Time {
-  int64_t sequences, steps;
-  const int32_t* lengths;  // [sequences] or null
-  const uint8_t* resets;   // [sequences,steps] or null
-
+struct Time : DeviceSequences {
+  explicit Time(const HybridMixerInputs& in) : DeviceSequences(in.x, in.lengths, in.resets) {}
   __host__ __device__ int64_t chunks_each() const { return (steps + kChunk - 1) / kChunk; }
-  __host__ __device__ int64_t chunks() const { return sequences * chunks_each(); }
-  __device__ int64_t length(int64_t sequence) const {
-    if (lengths == nullptr) return steps;
-    const int64_t given = lengths[sequence];
-    return given < 0 ? 0 : given < steps ? given : steps;
-  }
+  __host__ __device__ int64_t chunks() const { return batch * chunks_each(); }
 };
-inline Time time_of(const HybridMixerInputs& in) {
-  return {in.x.sizes[0], in.x.sizes[1], in.lengths.as<int32_t>(), in.resets.as<uint8_t>()};
-}
 
 struct Chunk {
   int64_t sequence;

@@ -153,7 +153,7 @@ void launch_outputs_of_width(const OutputArguments<X>& p) {
 template <class X>
 void forward_chunked(const HybridMixerInputs& in, const HybridMixerOutputs& out, const HybridMixerWork& work,
                      bool fused) {
-  const Time time = time_of(in);
+  const Time time(in);
   const int64_t d = in.x.sizes[2];
   const int n = static_cast<int>(in.ssm_a.sizes[0]);
   const auto* x = static_cast<const X*>(in.x.data);

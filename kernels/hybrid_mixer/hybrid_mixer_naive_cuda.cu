@@ -31,10 +31,6 @@ void product(const ProductShape& p, const A* a, const B* b, Out* out, bool accum
   VIGOR_CUDA_CHECK_LAUNCH("hybrid_mixer product");
 }
 
-__device__ bool is_reset(const Time& time, int64_t sequence, int64_t t) {
-  return time.resets != nullptr && time.resets[sequence * time.steps + t] != 0;
-}
-
 // One block a sequence, one thread a state; s holds u_t before.
 __global__ void state_forward_v1_kernel(Time time, int n, const float* a, const float* s0, float* s, float* s_last) {
   __shared__ float previous[kHybridMaxStates];
@@ -48,7 +44,7 @@ __global__ void state_forward_v1_kernel(Time time, int n, const float* a, const 
     float* element = s + (sequence * time.steps + t) * n + i;
     if (active && t < length) {
       sum = *element;
-      if (!is_reset(time, sequence, t))
+      if (!time.is_reset(sequence, t))
         for (int j = 0; j < n; ++j) sum += a[i * n + j] * previous[j];
     }
     __syncthreads();
@@ -76,7 +72,7 @@ __global__ void state_backward_v1_kernel(Time time, int n, const float* a, const
     if (active) shared_g[j] = *element += flow;
     __syncthreads();
     flow = 0;
-    if (active && !is_reset(time, sequence, t))
+    if (active && !time.is_reset(sequence, t))
       for (int i = 0; i < n; ++i) flow += a[i * n + j] * shared_g[i];
   }
   if (active && ds0 != nullptr) ds0[sequence * n + j] = flow;
@@ -86,13 +82,13 @@ template <class X>
 __global__ void channels_forward_v1_kernel(Time time, int64_t d, const X* x, const float* w, const float* skip_d,
                                            const float* h0, X* y, float* h_last, float* h_chunks) {
   const int64_t e = global_thread();  // in [B,d]
-  if (e >= time.sequences * d) return;
+  if (e >= time.batch * d) return;
   const int64_t sequence = e / d, c = e % d, length = time.length(sequence);
   float h = h0 != nullptr ? h0[e] : 0.0f;
   for (int64_t t = 0; t < time.steps; ++t) {
     if (t % kChunk == 0) h_chunks[(sequence * time.chunks_each() + t / kChunk) * d + c] = h;
     const int64_t at = (sequence * time.steps + t) * d + c;
-    if (t < length) h = w[c] * (is_reset(time, sequence, t) ? 0.0f : h) + (1.0f - w[c]) * to_float(x[at]);
+    if (t < length) h = w[c] * (time.is_reset(sequence, t) ? 0.0f : h) + (1.0f - w[c]) * to_float(x[at]);
     y[at] = from_float<X>(t < length ? skip_d[c] * h : 0.0f);
   }
   h_last[e] = h;
@@ -108,13 +104,13 @@ __global__ void channels_backward_v1_kernel(Time time, int64_t d, const X* x, co
   if (c >= d) return;
   const float w = w_mix[c];
   float dw = 0, dskip_d = 0;
-  for (int64_t sequence = 0; sequence < time.sequences; ++sequence) {
+  for (int64_t sequence = 0; sequence < time.batch; ++sequence) {
     const int64_t length = time.length(sequence), first = sequence * time.steps * d + c, state = sequence * d + c;
     const float dh_end = dh_last != nullptr ? dh_last[state] : 0.0f;
     float h = h0 != nullptr ? h0[state] : 0.0f, r = 0;
     for (int64_t t = 0; t < length; ++t) {
       const float value = to_float(x[first + t * d]), dy_t = to_float(dy[first + t * d]);
-      if (is_reset(time, sequence, t)) h = r = 0;
+      if (time.is_reset(sequence, t)) h = r = 0;
       r = h - value + w * r;
       h = w * h + (1.0f - w) * value;
       dw += skip_d[c] * dy_t * r;
@@ -126,7 +122,7 @@ __global__ void channels_backward_v1_kernel(Time time, int64_t d, const X* x, co
       X& out = dx[first + t * d];
       if (t < length) q += skip_d[c] * to_float(dy[first + t * d]);
       out = from_float<X>(t < length ? (1.0f - w) * q : 0.0f);
-      if (t < length) q = is_reset(time, sequence, t) ? 0.0f : w * q;
+      if (t < length) q = time.is_reset(sequence, t) ? 0.0f : w * q;
     }
     if (dh0 != nullptr) dh0[state] = q;
   }
@@ -144,9 +140,9 @@ unsigned state_threads(int64_t n) { return static_cast<unsigned>(ceil_div(n, kWa
 
 template <class X>
 void channels_forward(const HybridMixerInputs& in, const HybridMixerOutputs& out, const HybridMixerWork& work) {
-  const Time time = time_of(in);
+  const Time time(in);
   const int64_t d = in.x.sizes[2];
-  const auto blocks = static_cast<unsigned>(ceil_div(time.sequences * d, kThreads));
+  const auto blocks = static_cast<unsigned>(ceil_div(time.batch * d, kThreads));
   channels_forward_v1_kernel<<<blocks, kThreads, 0, cuda_stream()>>>(
       time, d, static_cast<const X*>(in.x.data), in.w_mix.as<float>(), in.skip_d.as<float>(), in.h0.as<float>(),
       static_cast<X*>(out.y.data), out.h_last.as<float>(), work.h_chunks.as<float>());
@@ -158,7 +154,7 @@ void channels_backward(const HybridMixerInputs& in, const HybridMixerGradients& 
   const int64_t d = in.x.sizes[2];
   const auto blocks = static_cast<unsigned>(ceil_div(d, kThreads));
   channels_backward_v1_kernel<<<blocks, kThreads, 0, cuda_stream()>>>(
-      time_of(in), d, static_cast<const X*>(in.x.data), static_cast<const X*>(grads.dy.data), in.w_mix.as<float>(),
+      Time(in), d, static_cast<const X*>(in.x.data), static_cast<const X*>(grads.dy.data), in.w_mix.as<float>(),
       in.skip_d.as<float>(), in.h0.as<float>(), grads.dh_last.as<float>(), static_cast<X*>(grads.dx.data),
       grads.dh0.as<float>(), work.sums.as<float>());
   VIGOR_CUDA_CHECK_LAUNCH("hybrid_mixer channels backward");
@@ -202,10 +198,10 @@ void products_of_g(const HybridMixerInputs& in, const HybridMixerGradients& grad
 }
 
 void forward_v1(const HybridMixerInputs& in, const HybridMixerOutputs& out, const HybridMixerWork& work) {
-  const Time time = time_of(in);
+  const Time time(in);
   const int64_t n = in.ssm_a.sizes[0];
   product_x_bt(in, out.s);
-  state_forward_v1_kernel<<<static_cast<unsigned>(time.sequences), state_threads(n), 0, cuda_stream()>>>(
+  state_forward_v1_kernel<<<static_cast<unsigned>(time.batch), state_threads(n), 0, cuda_stream()>>>(
       time, static_cast<int>(n), in.ssm_a.as<float>(), in.s0.as<float>(), out.s.as<float>(), out.s_last.as<float>());
   VIGOR_CUDA_CHECK_LAUNCH("hybrid_mixer state forward");
   visit_cuda_float(in.x.dtype, "hybrid_mixer", [&]<class X>() { channels_forward<X>(in, out, work); });
@@ -213,10 +209,10 @@ void forward_v1(const HybridMixerInputs& in, const HybridMixerOutputs& out, cons
 }
 
 void backward_v1(const HybridMixerInputs& in, const HybridMixerGradients& grads, const HybridMixerWork& work) {
-  const Time time = time_of(in);
+  const Time time(in);
   const int64_t n = in.ssm_a.sizes[0];
   product_dy_c(in, grads, grads.g);
-  state_backward_v1_kernel<<<static_cast<unsigned>(time.sequences), state_threads(n), 0, cuda_stream()>>>(
+  state_backward_v1_kernel<<<static_cast<unsigned>(time.batch), state_threads(n), 0, cuda_stream()>>>(
       time, static_cast<int>(n), in.ssm_a.as<float>(), grads.ds_last.as<float>(), grads.g.as<float>(),
       grads.ds0.as<float>());
   VIGOR_CUDA_CHECK_LAUNCH("hybrid_mixer state backward");

@@ -102,7 +102,7 @@ __global__ __launch_bounds__(kChannelThreads) void project_kernel(ProjectArgumen
     }
     __syncthreads();
   }
-  float* out = p.products + blockIdx.y * p.time.sequences * p.time.steps * p.n;
+  float* out = p.products + blockIdx.y * p.time.batch * p.time.steps * p.n;
   for (int i = 0; i < 4; ++i)
     for (int j = 0; j < 2; ++j) {
       const int t = first_step + 8 * i, s = state0 + first_state + 16 * j;

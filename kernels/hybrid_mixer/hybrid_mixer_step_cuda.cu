@@ -28,7 +28,7 @@ __global__ __launch_bounds__(kThreads) void step_kernel(StepArguments<X> p) {
   const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarpSize;
   const int64_t sequence = blockIdx.x;
   const bool real = p.time.length(sequence) > 0;
-  const bool reset = p.time.resets != nullptr && p.time.resets[sequence] != 0;
+  const bool reset = p.time.is_reset(sequence, 0);
   const X* x = p.x + sequence * p.d;
   const float* s0 = p.s0 != nullptr ? p.s0 + sequence * p.n : nullptr;
   for (int i = thread / kWarpSize; i < p.n; i += kThreads / kWarpSize) {
@@ -65,7 +65,7 @@ __global__ __launch_bounds__(kThreads) void step_kernel(StepArguments<X> p) {
 
 void forward_step(const HybridMixerInputs& in, const HybridMixerOutputs& out, const HybridMixerWork& work) {
   visit_cuda_float(in.x.dtype, "hybrid_mixer", [&]<class X>() {
-    const StepArguments<X> p{time_of(in),
+    const StepArguments<X> p{Time(in),
                              in.x.sizes[2],
                              static_cast<int>(in.ssm_a.sizes[0]),
                              static_cast<const X*>(in.x.data),
@@ -81,7 +81,7 @@ void forward_step(const HybridMixerInputs& in, const HybridMixerOutputs& out, co
                              out.s_last.as<float>(),
                              out.s.as<float>(),
                              work.h_chunks.as<float>()};
-    step_kernel<<<static_cast<unsigned>(p.time.sequences), kThreads, 0, cuda_stream()>>>(p);
+    step_kernel<<<static_cast<unsigned>(p.time.batch), kThreads, 0, cuda_stream()>>>(p);
   });
   VIGOR_CUDA_CHECK_LAUNCH("hybrid_mixer step");
 }

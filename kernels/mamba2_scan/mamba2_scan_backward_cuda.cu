@@ -44,12 +44,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm)
   for (int p0 = 0; p0 < p.P; p0 += kTile) {
     Sums sums;
     clear(sums);
-    multiply<kTensorCores, Neighbours::along_depth, Neighbours::along_depth>(
-        sums, tiles, p.N,
-        [&](int i, int n) {
-          return i < chunk.rows && numbers.first[i] < 0 ? to_float(p.c.row(chunk.b, chunk.begin + i, g)[n]) : 0;
-        },
-        [&](int channel, int n) { return p0 + channel < p.P ? state[(p0 + channel) * p.N + n] : 0; });
+    multiply_by_state<kTensorCores>(sums, tiles, p, chunk, p.c, g, state, p0,
+                                    [&](int i) { return numbers.first[i] < 0; });
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       float up[4];
@@ -91,12 +87,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm)
     clear(sums);
     if (chunk.rows > 0) {
       // z_j: first what comes from behind the chunk,
-      multiply<kTensorCores, Neighbours::along_depth, Neighbours::along_depth>(
-          sums, tiles, p.N,
-          [&](int j, int n) {
-            return j < chunk.rows && numbers.to_end[j] > 0 ? to_float(p.b.row(chunk.b, chunk.begin + j, g)[n]) : 0;
-          },
-          [&](int channel, int n) { return p0 + channel < p.P ? gradient[(p0 + channel) * p.N + n] : 0; });
+      multiply_by_state<kTensorCores>(sums, tiles, p, chunk, p.b, g, gradient, p0,
+                                      [&](int j) { return numbers.to_end[j] > 0; });
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         float x[4];
@@ -127,7 +119,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm)
         out[j] = row < chunk.rows ? fmaf(numbers.dt[row], sums[i][j], skip_d * out[j]) : 0;
       }
       if (row < chunk.all_rows)
-        store_four(dx + ((chunk.b * p.steps + chunk.begin + row) * p.H + h) * p.P, column, p.P, out);
+        store_four(dx + ((chunk.b * p.time.steps + chunk.begin + row) * p.H + h) * p.P, column, p.P, out);
     }
   }
 #pragma unroll
@@ -194,7 +186,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm)
     da_log = a * numbers.dt[thread] * r;
     ddt_sum = limited ? 0 : fmaf(a, r, work.z[bkh * kQ + thread]) * device::sigmoid(raw);
   }
-  if (thread < chunk.all_rows) ddt[(chunk.b * p.steps + chunk.begin + thread) * p.H + h] = from_float<T>(ddt_sum);
+  if (thread < chunk.all_rows) ddt[(chunk.b * p.time.steps + chunk.begin + thread) * p.H + h] = from_float<T>(ddt_sum);
   da_log = block_sum(da_log, warps);
   ddt_sum = block_sum(ddt_sum, warps);
   if (thread > 0) return;
@@ -255,7 +247,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm)
   for (int i = 0; i < 4; ++i) {
     const int t = tile_row() + i;
     if (t < chunk.all_rows)
-      store_four(out + ((chunk.b * p.steps + chunk.begin + t) * p.G + g) * p.N, n0 + tile_column(), p.N, sums[i]);
+      store_four(out + ((chunk.b * p.time.steps + chunk.begin + t) * p.G + g) * p.N, n0 + tile_column(), p.N, sums[i]);
   }
 }
 
@@ -279,13 +271,11 @@ BackwardWork launch_backward(const Mamba2ScanInputs& in, const Mamba2ScanGradien
   const Problem<T> p(in, take_work(in, scratch));
   const BackwardWork work = take_backward_work(in, scratch);
   const Rows<const T> dy(grads.dy);
-  const int64_t batch = in.x.sizes[0];
   const float* states = grads.chunk_states.as<const float>();
-  const dim3 heads = chunk_grid(batch, p.chunks, p.H), groups = chunk_grid(batch, p.chunks, p.G),
-             group_tiles = chunk_grid(batch, p.chunks, p.G, tiles(p.N));
-  launch_chunk_numbers<kTensorCores>(p, batch);
-  launch_chunk_sums<kTensorCores>(p, batch, dy, p.c, true, work.gradients);
-  launch_carries(p, batch, work.gradients, grads.dlast_state.as<const float>(), grads.dstate.as<float>(), true);
+  const dim3 heads = chunk_grid(p, p.H), groups = chunk_grid(p, p.G), group_tiles = chunk_grid(p, p.G, tiles(p.N));
+  launch_chunk_numbers<kTensorCores>(p);
+  launch_chunk_sums<kTensorCores>(p, dy, p.c, true, work.gradients);
+  launch_carries(p, work.gradients, grads.dlast_state.as<const float>(), grads.dstate.as<float>(), true);
   from_state_kernel<kTensorCores><<<heads, kThreads, 0, cuda_stream()>>>(p, work, dy, states);
   inputs_kernel<kTensorCores><<<heads, kThreads, 0, cuda_stream()>>>(p, work, dy, grads.dx.as<T>());
   pairs_kernel<kTensorCores><<<heads, kThreads, 0, cuda_stream()>>>(p, work, dy, grads.ddt.as<T>());

@@ -25,7 +25,7 @@ __global__ void __launch_bounds__(kThreads) decays_kernel(Problem<T> p) {
     const float raw = real ? to_float(*p.dt.row(chunk.b, chunk.begin + i, h)) + bias : 0;
     dt[q] = real ? fminf(fmaxf(device::softplus(raw), p.dt_min), p.dt_max) : 0;
     sum[q] = (q > 0 ? sum[0] : 0) + static_cast<double>(a * dt[q]);
-    if (real && p.resets != nullptr && p.resets[chunk.b * p.steps + chunk.begin + i] != 0) first = i;
+    if (real && p.time.is_reset(chunk.b, chunk.begin + i)) first = i;
     seen[q] = first;
   }
   double before = sum[1];
@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t size = int64_t{p.H} * p.P * p.N, i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (i >= size) return;
   const int h = static_cast<int>(static_cast<unsigned>(i) / static_cast<unsigned>(p.P * p.N));
-  const int64_t b = blockIdx.y, length = p.length(b);
+  const int64_t b = blockIdx.y, length = p.time.length(b);
   const int chunks = static_cast<int>((length + kQ - 1) / kQ);  // those with steps that count
   float carried = start != nullptr ? start[b * size + i] : 0;
 #pragma unroll 4
@@ -146,37 +146,34 @@ Work take_work(const Mamba2ScanInputs& in, Scratch& scratch) {
 }
 
 template <bool kTensorCores, class T>
-void launch_chunk_numbers(const Problem<T>& p, int64_t batch) {
-  decays_kernel<T>
-      <<<chunk_grid(batch, p.chunks, static_cast<int>(ceil_div(p.H, kWarps))), kThreads, 0, cuda_stream()>>>(p);
-  products_kernel<kTensorCores><<<chunk_grid(batch, p.chunks, p.G), kThreads, 0, cuda_stream()>>>(p);
+void launch_chunk_numbers(const Problem<T>& p) {
+  decays_kernel<T><<<chunk_grid(p, static_cast<int>(ceil_div(p.H, kWarps))), kThreads, 0, cuda_stream()>>>(p);
+  products_kernel<kTensorCores><<<chunk_grid(p, p.G), kThreads, 0, cuda_stream()>>>(p);
 }
 
 template <bool kTensorCores, class T>
-void launch_chunk_sums(const Problem<T>& p, int64_t batch, Rows<const T> left, Rows<const T> right, bool backward,
-                       float* states) {
+void launch_chunk_sums(const Problem<T>& p, Rows<const T> left, Rows<const T> right, bool backward, float* states) {
   const auto kernel = backward ? chunk_sums_kernel<kTensorCores, true, T> : chunk_sums_kernel<kTensorCores, false, T>;
-  kernel<<<chunk_grid(batch, p.chunks, p.H, tiles(p.P) * tiles(p.N)), kThreads, 0, cuda_stream()>>>(p, left, right,
-                                                                                                    states);
+  kernel<<<chunk_grid(p, p.H, tiles(p.P) * tiles(p.N)), kThreads, 0, cuda_stream()>>>(p, left, right, states);
 }
 
 template <class T>
-void launch_carries(const Problem<T>& p, int64_t batch, float* states, const float* start, float* end, bool backward) {
+void launch_carries(const Problem<T>& p, float* states, const float* start, float* end, bool backward) {
   const auto kernel = backward ? carries_kernel<T, true> : carries_kernel<T, false>;
   const int64_t size = int64_t{p.H} * p.P * p.N;
-  kernel<<<dim3(static_cast<unsigned>(ceil_div(size, kThreads)), static_cast<unsigned>(batch)), kThreads, 0,
+  kernel<<<dim3(static_cast<unsigned>(ceil_div(size, kThreads)), static_cast<unsigned>(p.time.batch)), kThreads, 0,
            cuda_stream()>>>(p, states, start, end);
 }
 
-#define VIGOR_MAMBA2_PRODUCTS(T, tensor_cores)                                  \
-  template void launch_chunk_numbers<tensor_cores>(const Problem<T>&, int64_t); \
-  template void launch_chunk_sums<tensor_cores>(const Problem<T>&, int64_t, Rows<const T>, Rows<const T>, bool, float*);
+#define VIGOR_MAMBA2_PRODUCTS(T, tensor_cores)                         \
+  template void launch_chunk_numbers<tensor_cores>(const Problem<T>&); \
+  template void launch_chunk_sums<tensor_cores>(const Problem<T>&, Rows<const T>, Rows<const T>, bool, float*);
 VIGOR_MAMBA2_PRODUCTS(float, false)
 VIGOR_MAMBA2_PRODUCTS(__nv_bfloat16, false)
 VIGOR_MAMBA2_PRODUCTS(__nv_bfloat16, true)
 #undef VIGOR_MAMBA2_PRODUCTS
-template void launch_carries(const Problem<float>&, int64_t, float*, const float*, float*, bool);
-template void launch_carries(const Problem<__nv_bfloat16>&, int64_t, float*, const float*, float*, bool);
+template void launch_carries(const Problem<float>&, float*, const float*, float*, bool);
+template void launch_carries(const Problem<__nv_bfloat16>&, float*, const float*, float*, bool);
 
 }  // namespace mamba2
 }  // namespace vigor

@@ -7,6 +7,7 @@
 
 #include "kernels/kernel_version.h"
 #include "kernels/mamba2_scan/mamba2_scan_kernels.h"
+#include "kernels/sequence_cuda.cuh"
 #include "kernels/tensor_core_cuda.cuh"
 
 namespace vigor::mamba2 {
@@ -41,10 +42,8 @@ struct Work {
 template <class T>
 struct Problem {
   Rows<const T> x, dt, b, c;
+  DeviceSequences time;
   const float *a_log, *skip_d, *dt_bias;
-  const int32_t* lengths;  // [B] or null
-  const uint8_t* resets;   // [B,T] or null
-  int64_t steps;
   int H, P, G, N, group, chunks;
   float dt_min, dt_max;
   Work work;
@@ -54,12 +53,10 @@ struct Problem {
         dt(in.dt),
         b(in.ssm_b),
         c(in.ssm_c),
+        time(in.x, in.lengths, in.resets),
         a_log(in.a_log.as<float>()),
         skip_d(in.skip_d.as<float>()),
         dt_bias(in.dt_bias.as<float>()),
-        lengths(in.lengths.as<int32_t>()),
-        resets(in.resets.as<uint8_t>()),
-        steps(in.x.sizes[1]),
         H(static_cast<int>(in.x.sizes[2])),
         P(static_cast<int>(in.x.sizes[3])),
         G(static_cast<int>(in.ssm_b.sizes[2])),
@@ -69,12 +66,6 @@ struct Problem {
         dt_min(static_cast<float>(in.dt_min)),
         dt_max(static_cast<float>(in.dt_max)),
         work(all_work) {}
-
-  __device__ int64_t length(int64_t sequence) const {
-    if (lengths == nullptr) return steps;
-    const int64_t given = lengths[sequence];
-    return given < 0 ? 0 : given < steps ? given : steps;
-  }
 };
 
 // The chunk of a block.
@@ -89,8 +80,8 @@ struct Chunk {
     const unsigned sequence = index / static_cast<unsigned>(p.chunks);
     b = sequence;
     begin = int64_t{index - sequence * p.chunks} * kQ;
-    all_rows = static_cast<int>(min(p.steps - begin, int64_t{kQ}));
-    rows = static_cast<int>(max(min(p.length(b) - begin, int64_t{kQ}), int64_t{0}));
+    all_rows = static_cast<int>(min(p.time.steps - begin, int64_t{kQ}));
+    rows = static_cast<int>(max(min(p.time.length(b) - begin, int64_t{kQ}), int64_t{0}));
   }
 };
 
@@ -242,6 +233,19 @@ __device__ void multiply(Sums& sums, Tiles& tiles, int depth, A a, B b) {
   else multiply_floats<kA, kB>(sums, tiles, depth, a, b);
 }
 
+// sums += rows of B or C (zeros for the steps i of the chunk without counts(i)) times those of a state [P,N] from p0
+// on: what each step reads of, or adds to, each of kTile channels.
+template <bool kTensorCores, class T, class Counts>
+__device__ void multiply_by_state(Sums& sums, Tiles& tiles, const Problem<T>& p, const Chunk& chunk,
+                                  const Rows<const T>& rows, int g, const float* state, int p0, Counts counts) {
+  multiply<kTensorCores, Neighbours::along_depth, Neighbours::along_depth>(
+      sums, tiles, p.N,
+      [&](int i, int n) {
+        return i < chunk.rows && counts(i) ? to_float(rows.row(chunk.b, chunk.begin + i, g)[n]) : 0;
+      },
+      [&](int channel, int n) { return p0 + channel < p.P ? state[(p0 + channel) * p.N + n] : 0; });
+}
+
 // Calls launch.template operator()<T, tensor cores>() for activations of `dtype`.
 template <class F>
 void choose_products(Dtype dtype, const char* op, F&& launch) {
@@ -276,8 +280,9 @@ __device__ void store_four(T* row, int column, int columns, const float (&values
 }
 
 inline unsigned tiles(int64_t n) { return static_cast<unsigned>(ceil_div(n, kTile)); }
-inline dim3 chunk_grid(int64_t batch, int chunks, int heads, unsigned tile_count = 1) {
-  return dim3(static_cast<unsigned>(batch * chunks), static_cast<unsigned>(heads), tile_count);
+template <class T>
+dim3 chunk_grid(const Problem<T>& p, int heads, unsigned tile_count = 1) {
+  return dim3(static_cast<unsigned>(p.time.batch * p.chunks), static_cast<unsigned>(heads), tile_count);
 }
 
 // ---- kernels of both directions (mamba2_scan_chunks_cuda.cu) ----
@@ -298,18 +303,17 @@ int64_t work_size(const Mamba2ScanInputs& in);
 
 // Fills problem.work.
 template <bool kTensorCores, class T>
-void launch_chunk_numbers(const Problem<T>& problem, int64_t batch);
+void launch_chunk_numbers(const Problem<T>& problem);
 
 // states [B,K,H,P,N] = sum over the steps j of each chunk of w_j left_j right_j^T; left [B,T,H,P], right [B,T,G,N].
 // forward: w = to_end dt', what the chunk adds to the state; backward: w = from_start, to its gradient.
 template <bool kTensorCores, class T>
-void launch_chunk_sums(const Problem<T>& problem, int64_t batch, Rows<const T> left, Rows<const T> right, bool backward,
+void launch_chunk_sums(const Problem<T>& problem, Rows<const T> left, Rows<const T> right, bool backward,
                        float* states);
 
 // From chunk to chunk: in what each adds, out the state before it; backward, the gradient of the state behind it.
 // start, end [B,H,P,N] may be null.
 template <class T>
-void launch_carries(const Problem<T>& problem, int64_t batch, float* states, const float* start, float* end,
-                    bool backward);
+void launch_carries(const Problem<T>& problem, float* states, const float* start, float* end, bool backward);
 
 }  // namespace vigor::mamba2

@@ -16,13 +16,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm) outputs_kernel(Problem
   clear(sums);
   if (chunk.rows > 0) {
     numbers.load(p, chunk, h);
-    const float* state = states + ((chunk.bk * p.H + h) * p.P + p0) * p.N;
-    multiply<kTensorCores, Neighbours::along_depth, Neighbours::along_depth>(
-        sums, tiles, p.N,
-        [&](int i, int n) {
-          return i < chunk.rows && numbers.first[i] < 0 ? to_float(p.c.row(chunk.b, chunk.begin + i, g)[n]) : 0;
-        },
-        [&](int channel, int n) { return p0 + channel < p.P ? state[channel * p.N + n] : 0; });
+    multiply_by_state<kTensorCores>(sums, tiles, p, chunk, p.c, g, states + (chunk.bk * p.H + h) * p.P * p.N, p0,
+                                    [&](int i) { return numbers.first[i] < 0; });
 #pragma unroll
     for (int i = 0; i < 4; ++i)
 #pragma unroll
@@ -47,7 +42,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm) outputs_kernel(Problem
       for (int j = 0; j < 4; ++j)
         if (column + j < p.P) out[j] = fmaf(skip_d, to_float(x[column + j]), sums[i][j]);
     }
-    store_four(y + ((chunk.b * p.steps + chunk.begin + row) * p.H + h) * p.P, column, p.P, out);
+    store_four(y + ((chunk.b * p.time.steps + chunk.begin + row) * p.H + h) * p.P, column, p.P, out);
   }
 }
 
@@ -62,7 +57,7 @@ __global__ void __launch_bounds__(kThreads) step_kernel(Problem<T> p, const floa
   const int64_t b = blockIdx.x;
   if (channel >= p.P) return;
   const int64_t row = (b * p.H + h) * p.P + channel;
-  const bool real = p.length(b) > 0, reset = real && p.resets != nullptr && p.resets[b] != 0;
+  const bool real = p.time.length(b) > 0, reset = real && p.time.is_reset(b, 0);
   float dt = 0, x = 0;
   if (real) {
     dt = fminf(fmaxf(device::softplus(to_float(*p.dt.row(b, 0, h)) + p.dt_bias[h]), p.dt_min), p.dt_max);
@@ -93,7 +88,7 @@ void launch_step(const Mamba2ScanInputs& in, const Mamba2ScanOutputs& out) {
   const bool packs =
       packs_fit<float>(out.last_state.data, p.N) && (!in.state.defined() || packs_fit<float>(in.state.data, p.N));
   const auto kernel = packs ? step_kernel<4, T> : step_kernel<1, T>;
-  const dim3 grid(static_cast<unsigned>(in.x.sizes[0]), static_cast<unsigned>(p.H),
+  const dim3 grid(static_cast<unsigned>(p.time.batch), static_cast<unsigned>(p.H),
                   static_cast<unsigned>(ceil_div(p.P, kThreads / kWarpSize)));
   kernel<<<grid, kThreads, 0, cuda_stream()>>>(p, in.state.as<float>(), out.last_state.as<float>(), out.y.as<T>());
 }
@@ -108,14 +103,13 @@ void mamba2_scan_forward_cuda(const Mamba2ScanInputs& in, const Mamba2ScanOutput
     if (!out.chunk_states.defined()) return mamba2::launch_step<T>(in, out);
     mamba2::Scratch pieces{scratch.as<float>()};
     const mamba2::Problem<T> p(in, mamba2::take_work(in, pieces));
-    const int64_t batch = in.x.sizes[0];
     float* const states = out.chunk_states.as<float>();
-    mamba2::launch_chunk_numbers<kTensorCores>(p, batch);
-    mamba2::launch_chunk_sums<kTensorCores>(p, batch, p.x, p.b, false, states);
-    mamba2::launch_carries(p, batch, states, in.state.as<const float>(), out.last_state.as<float>(), false);
+    mamba2::launch_chunk_numbers<kTensorCores>(p);
+    mamba2::launch_chunk_sums<kTensorCores>(p, p.x, p.b, false, states);
+    mamba2::launch_carries(p, states, in.state.as<const float>(), out.last_state.as<float>(), false);
     mamba2::outputs_kernel<kTensorCores>
-        <<<mamba2::chunk_grid(batch, p.chunks, p.H, mamba2::tiles(p.P)), mamba2::kThreads, 0, cuda_stream()>>>(
-            p, states, out.y.as<T>());
+        <<<mamba2::chunk_grid(p, p.H, mamba2::tiles(p.P)), mamba2::kThreads, 0, cuda_stream()>>>(p, states,
+                                                                                                 out.y.as<T>());
   });
   VIGOR_CUDA_CHECK_LAUNCH("mamba2_scan");
 }
