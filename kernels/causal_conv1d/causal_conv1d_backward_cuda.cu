@@ -1,5 +1,7 @@
+#include "kernels/block_sums_cuda.cuh"
 #include "kernels/causal_conv1d/causal_conv1d_cuda.cuh"
 #include "kernels/elementwise/elementwise_rows.cuh"
+#include "kernels/swiglu/silu_cuda.cuh"
 
 namespace vigor {
 namespace conv {
@@ -37,7 +39,7 @@ struct Sums {
 #pragma unroll
     for (int j = 0; j < N; ++j) {
       const float s = device::sigmoid(p[j]);
-      g[j] = to_float(dy.value[j]) * (silu ? s * (1 + p[j] * (1 - s)) : 1);
+      g[j] = to_float(dy.value[j]) * (silu ? silu_slope(p[j], s) : 1);
       if (own) dbias[j] += g[j];
     }
 #pragma unroll
@@ -67,7 +69,8 @@ __device__ void store_input_gradient(const Inputs<T>& in, const Gradients<T>& ou
     for (int j = 0; j < N; ++j) sum[j] = du[j];
   }
   store_floats(
-      s >= 0 ? out.dx + (b * in.steps + s) * in.C + c : out.dstate + (b * (in.K - 1) + s + in.K - 1) * in.C + c, sum);
+      s >= 0 ? out.dx + (b * in.time.steps + s) * in.C + c : out.dstate + (b * (in.K - 1) + s + in.K - 1) * in.C + c,
+      sum);
 }
 
 // One run: forward in time through its steps and the K - 1 after them, which also see its inputs. An input's gradient
@@ -75,9 +78,10 @@ __device__ void store_input_gradient(const Inputs<T>& in, const Gradients<T>& ou
 template <class T, int N, int Taps>
 __device__ void backward_run(const Inputs<T>& in, const Gradients<T>& out, const Weights<N, Taps>& weights,
                              Sums<T, N, Taps>& sums, int64_t b, int c, int64_t start) {
-  const int64_t length = in.length(b), end = min(start + kRun, in.steps), first = start == 0 ? 1 - in.K : start;
+  const int64_t length = in.time.length(b), end = min(start + kRun, in.time.steps),
+                first = start == 0 ? 1 - in.K : start;
   const float zeros[N] = {};
-  for (int64_t t = max(start, length); t < end; ++t) store_floats(out.dx + (b * in.steps + t) * in.C + c, zeros);
+  for (int64_t t = max(start, length); t < end; ++t) store_floats(out.dx + (b * in.time.steps + t) * in.C + c, zeros);
   if (start > 0 && start >= length) return;
 
   Window<T, N, Taps> window;
@@ -94,19 +98,19 @@ __device__ void backward_run(const Inputs<T>& in, const Gradients<T>& out, const
     const int64_t s = t - (Taps - 1);
     if (s >= first) store_input_gradient(in, out, b, c, s, sums.du[0], static_cast<const T*>(nullptr));
   };
-  const T* all_dy = out.dy + b * in.steps * in.C + c;
+  const T* all_dy = out.dy + b * in.time.steps * in.C + c;
   int64_t t = start;
   for (; t + kAhead <= steps_end; t += kAhead) {
     Pack<T, N> rows[kAhead], dy[kAhead];
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) {
-      rows[i] = load_pack<N>(in.row(b, t + i) + c);
+      rows[i] = load_pack<N>(in.x.row(b, t + i) + c);
       dy[i] = load_pack<N>(all_dy + (t + i) * in.C);
     }
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) step(t + i, rows[i], dy[i]);
   }
-  for (; t < steps_end; ++t) step(t, load_pack<N>(in.row(b, t) + c), load_pack<N>(all_dy + t * in.C));
+  for (; t < steps_end; ++t) step(t, load_pack<N>(in.x.row(b, t) + c), load_pack<N>(all_dy + t * in.C));
     // The inputs that are still in the window. Those behind the run belong to the next one.
 #pragma unroll
   for (int k = 1; k < Taps; ++k) {
@@ -149,34 +153,6 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm) backward_kernel(Gradie
   add_up(sums.dbias, in.K);
 }
 
-// gradient[c,k] (+)= sum over the parts of partial[part,row + k,c], in order; a thread a number.
-template <class W>
-__global__ void add_parts_kernel(W* gradient, bool accumulate, const float* partial, int64_t parts, int64_t rows,
-                                 int64_t row, int64_t C) {
-  const int64_t c = global_thread();
-  const int64_t k = blockIdx.y;
-  if (c >= C) return;
-  float total = 0;
-  for (int64_t part = 0; part < parts; ++part) total += partial[(part * rows + row + k) * C + c];
-  W& value = gradient[c * gridDim.y + k];
-  value = from_float<W>(accumulate ? to_float(value) + total : total);
-}
-
-namespace {
-
-// gradient [C,taps] from the rows row .. row + taps - 1 of partial.
-void add_parts(const GradientView& gradient, const TensorView& partial, int64_t row, int64_t taps) {
-  if (!gradient.defined()) return;
-  constexpr int kColumns = 128;
-  const int64_t C = partial.sizes[2];
-  visit_cuda_float(gradient.view.dtype, "causal_conv1d_backward", [&]<class W>() {
-    add_parts_kernel<<<dim3(static_cast<unsigned>(ceil_div(C, kColumns)), static_cast<unsigned>(taps)), kColumns, 0,
-                       cuda_stream()>>>(gradient.view.as<W>(), gradient.accumulate, partial.as<const float>(),
-                                        partial.sizes[0], partial.sizes[1], row, C);
-  });
-}
-
-}  // namespace
 }  // namespace conv
 
 void causal_conv1d_backward_cuda(const CausalConv1dInputs& in, const CausalConv1dGradients& grads,
@@ -194,9 +170,9 @@ void causal_conv1d_backward_cuda(const CausalConv1dInputs& in, const CausalConv1
                                                                                                                inputs);
     });
   });
-  conv::add_parts(grads.dweight, partial, 0, in.K);
-  conv::add_parts(grads.dbias, partial, in.K, 1);
   VIGOR_CUDA_CHECK_LAUNCH("causal_conv1d_backward");
+  add_blocks_cuda(grads.dweight, partial, 0, in.K);
+  add_blocks_cuda(grads.dbias, partial, in.K);
 }
 
 }  // namespace vigor

@@ -3,7 +3,8 @@
 #include <cstdint>
 
 #include "kernels/causal_conv1d/causal_conv1d_kernels.h"
-#include "tensor/cuda_kernel.cuh"
+#include "kernels/cuda_rows.cuh"
+#include "kernels/sequence_cuda.cuh"
 
 namespace vigor::conv {
 
@@ -15,41 +16,29 @@ inline constexpr int kBlocksPerSm = 2;  // asked for, so that ptxas does not spi
 
 template <class T>
 struct Inputs {
-  const T* x;
-  int64_t x_batch, x_step;    // strides; that of channels is 1
+  DeviceSequences time;
+  DeviceRows<const T> x;
   const void *weight, *bias;  // [C,K], [C] or null
   bool parameters_f32;        // else they are of the type T
   const T* state;             // [B,K-1,C] or null
-  const int32_t* lengths;     // [B] or null
-  const uint8_t* resets;      // [B,T] or null
-  int64_t steps, C;           // C fits an int: with 64-bit channels nvcc cuts stores of packs up
+  int64_t C;                  // fits an int: with 64-bit channels nvcc cuts stores of packs up
   unsigned runs, all_runs;    // of a sequence, of all
   int K;
   bool silu;
 
   explicit Inputs(const CausalConv1dInputs& in)
-      : x(in.x.as<T>()),
-        x_batch(in.x.strides[0]),
-        x_step(in.x.strides[1]),
+      : time(in.x, in.lengths, in.resets),
+        x(in.x),
         weight(in.weight.data),
         bias(in.bias.data),
         parameters_f32(in.weight.dtype == Dtype::f32),
         state(in.state.as<T>()),
-        lengths(in.lengths.as<int32_t>()),
-        resets(in.resets.as<uint8_t>()),
-        steps(in.x.sizes[1]),
         C(in.x.sizes[2]),
-        runs(static_cast<unsigned>(causal_conv1d_runs(steps))),
-        all_runs(static_cast<unsigned>(in.x.sizes[0]) * runs),
+        runs(static_cast<unsigned>(causal_conv1d_runs(time.steps))),
+        all_runs(static_cast<unsigned>(time.batch) * runs),
         K(static_cast<int>(in.K)),
         silu(in.silu) {}
 
-  __device__ int64_t length(int64_t b) const {
-    if (lengths == nullptr) return steps;
-    const int64_t given = lengths[b];
-    return given < 0 ? 0 : given < steps ? given : steps;
-  }
-  __device__ const T* row(int64_t b, int64_t t) const { return x + b * x_batch + t * x_step; }
   __device__ float parameter(const void* from, int64_t i) const {
     return parameters_f32 ? static_cast<const float*>(from)[i] : to_float(static_cast<const T*>(from)[i]);
   }
@@ -93,8 +82,7 @@ struct Window {
 
   // Takes in input s.
   __device__ void push(const Inputs<T>& in, int64_t b, int64_t s, const Pack<T, N>& input) {
-    const bool reset = s >= 0 && in.resets != nullptr && in.resets[b * in.steps + s] != 0;
-    reach = reset ? 0 : min(reach + 1, in.K - 1);
+    reach = s >= 0 && in.time.is_reset(b, s) ? 0 : min(reach + 1, in.K - 1);
 #pragma unroll
     for (int k = 0; k < Taps - 1; ++k) {
       const bool seen = k >= Taps - 1 - reach;
@@ -108,7 +96,7 @@ struct Window {
   // The K - 1 inputs before step `t`.
   __device__ void fill(const Inputs<T>& in, int64_t b, int c, int64_t t) {
     for (int64_t s = t - (in.K - 1); s < t; ++s) {
-      if (s >= 0) push(in, b, s, load_pack<N>(in.row(b, s) + c));
+      if (s >= 0) push(in, b, s, load_pack<N>(in.x.row(b, s) + c));
       else if (in.state != nullptr) push(in, b, s, load_pack<N>(in.state + (b * (in.K - 1) + s + in.K - 1) * in.C + c));
       else reach = min(reach + 1, in.K - 1);
     }
@@ -123,14 +111,6 @@ struct Window {
     }
   }
 };
-
-template <int N, class T>
-__device__ void store_floats(T* to, const float (&values)[N]) {
-  Pack<T, N> pack;
-#pragma unroll
-  for (int j = 0; j < N; ++j) pack.value[j] = from_float<T>(values[j]);
-  store_pack<N>(to, pack);
-}
 
 // Blocks of launch: x counts packs of channels, y groups of kBlockRuns runs.
 inline dim3 grid(int64_t C, int packed, int64_t groups) {

@@ -16,8 +16,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm) forward_kernel(T* y, T
   if (c >= in.C) return;
   for (unsigned r = blockIdx.y * kBlockRuns + threadIdx.y; r < in.all_runs; r += gridDim.y * kBlockRuns) {
     const unsigned sequence = r / in.runs;
-    const int64_t b = sequence, start = int64_t{r - sequence * in.runs} * kRun, length = in.length(b);
-    const int64_t end = min(start + kRun, in.steps), real_end = min(end, length);
+    const int64_t b = sequence, start = int64_t{r - sequence * in.runs} * kRun, length = in.time.length(b);
+    const int64_t end = min(start + kRun, in.time.steps), real_end = min(end, length);
     Window<T, N, Taps> window;
     if (start == 0 || start < length) window.fill(in, b, c, start);
     const auto step = [&](int64_t t, const Pack<T, N>& input) {
@@ -27,19 +27,19 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm) forward_kernel(T* y, T
       if (in.silu)
 #pragma unroll
         for (int j = 0; j < N; ++j) p[j] *= device::sigmoid(p[j]);
-      store_floats(y + (b * in.steps + t) * in.C + c, p);
+      store_floats(y + (b * in.time.steps + t) * in.C + c, p);
     };
     int64_t t = start;
     for (; t + kAhead <= real_end; t += kAhead) {
       Pack<T, N> rows[kAhead];
 #pragma unroll
-      for (int i = 0; i < kAhead; ++i) rows[i] = load_pack<N>(in.row(b, t + i) + c);
+      for (int i = 0; i < kAhead; ++i) rows[i] = load_pack<N>(in.x.row(b, t + i) + c);
 #pragma unroll
       for (int i = 0; i < kAhead; ++i) step(t + i, rows[i]);
     }
-    for (; t < real_end; ++t) step(t, load_pack<N>(in.row(b, t) + c));
+    for (; t < real_end; ++t) step(t, load_pack<N>(in.x.row(b, t) + c));
     const float zeros[N] = {};
-    for (t = max(start, length); t < end; ++t) store_floats(y + (b * in.steps + t) * in.C + c, zeros);
+    for (t = max(start, length); t < end; ++t) store_floats(y + (b * in.time.steps + t) * in.C + c, zeros);
     // The run with the last real step leaves the state; the first run when there is no step.
     if (length > end || (start > 0 && length <= start)) continue;
 #pragma unroll
