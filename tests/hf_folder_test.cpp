@@ -1,6 +1,5 @@
 // Model folders: written and read back, refused with everything that is wrong with them.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -11,6 +10,7 @@
 #include "models/tokenizer/chunk_tokenizer.h"
 #include "tensor/bf16.h"
 #include "tensor/safetensors.h"
+#include "tests/support/temporary_folder.h"
 #include "tests/support/testing.h"
 
 namespace vigor {
@@ -24,9 +24,6 @@ using testing::expect_error;
 class ModelFolderTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = fs::temp_directory_path() / fmt::format("vigor_hf_folder_test_{}", ::getpid());
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
     const auto config = parse_config(
         R"({"model_type":"i3","vocab_size":5,"d_model":6,"n_heads":2,"max_seq_len":4,"d_state":3,"conv_layers":1,)"
         R"("attn_layers":1,"note":{"kept":[1,2.5]}})",
@@ -36,7 +33,6 @@ class ModelFolderTest : public ::testing::Test {
     model_->parameters().initialize(9);
     tokenizer_ = std::make_unique<ChunkTokenizer>(std::vector<std::string>{"<UNK>", "a", "ab", "b", "the"});
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   fs::path saved(Dtype dtype = Dtype::f32) {
     save_model_folder(folder_ / "m", *model_, tokenizer_.get(), {dtype});
@@ -60,7 +56,8 @@ class ModelFolderTest : public ::testing::Test {
     }
   }
 
-  fs::path folder_;
+  const testing::TemporaryFolder temporary_;
+  const fs::path folder_ = temporary_.path();
   std::unique_ptr<LanguageModel> model_;
   std::unique_ptr<ChunkTokenizer> tokenizer_;
 };
