@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -18,6 +19,8 @@ using Json = nlohmann::ordered_json;
 
 // Copying and writing a document recurse; no configuration nests nearly as deep.
 constexpr int kMaxJsonDepth = 64;
+// An ordered object is searched for every key that it gets; no configuration has nearly as many.
+constexpr int kMaxJsonKeys = 10'000;
 
 std::string kind_of(const Json& value) {
   if (value.is_number_float()) return "a number with a fraction";
@@ -96,12 +99,16 @@ struct ConfigFields::Document {
 
 ConfigFields::ConfigFields(std::string_view json, std::string origin)
     : document_(std::make_unique<Document>()), origin_(std::move(origin)) {
-  const auto limit_depth = [&](int depth, Json::parse_event_t, Json&) {
+  std::array<int, kMaxJsonDepth + 2> keys{};  // by depth, of the object that is open there
+  const auto limit_size = [&](int depth, Json::parse_event_t event, Json&) {
     if (depth > kMaxJsonDepth) fail("{}: nested deeper than {} levels", origin_, kMaxJsonDepth);
+    if (event == Json::parse_event_t::object_start) keys[static_cast<size_t>(depth) + 1] = 0;
+    if (event == Json::parse_event_t::key && ++keys[static_cast<size_t>(depth)] > kMaxJsonKeys)
+      fail("{}: more than {} keys in one object", origin_, kMaxJsonKeys);
     return true;
   };
   try {
-    document_->json = Json::parse(with_tagged_literals(json), limit_depth);
+    document_->json = Json::parse(with_tagged_literals(json), limit_size);
   } catch (const Json::exception& error) {
     fail("{}: not valid JSON: {}", origin_, printable(error.what(), 160));
   }

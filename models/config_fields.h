@@ -19,8 +19,8 @@ class ModelConfig;
 
 class ConfigFields {
  public:
-  // std::invalid_argument, beginning with `origin`, when the text is not a JSON object or nests deeper than
-  // 64 levels.
+  // std::invalid_argument, beginning with `origin`, when the text is not a JSON object, nests deeper than 64 levels or
+  // has more than 10,000 keys in one object.
   ConfigFields(std::string_view json, std::string origin);
   ~ConfigFields();
   ConfigFields(const ConfigFields&) = delete;

@@ -1,6 +1,7 @@
 // Byte-level BPE against the `tokenizers` package (tests/parity/make_tokenizer_fixtures.py), and its file.
 #include "models/tokenizer/bpe_tokenizer.h"
 
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -266,6 +267,25 @@ TEST(BpeTokenizer, EndTokenComesFromTheConfigurationBesideTheFile) {
 
   write_file(folder.path() / "tokenizer_config.json", R"({"eos_token": "<none>"})");
   EXPECT_NE(error_text([&] { load_tokenizer(folder.path()); }).find("eos_token \"<none>\""), std::string::npos);
+}
+
+TEST(BpeTokenizer, ConfigurationsBesideTheFileAreHostile) {
+  const TemporaryFolder folder;
+  write_file(folder.path() / "tokenizer.json", small_file().dump());
+  write_file(folder.path() / "config.json", R"({"eos_token_id": 257, "time_step_limit": [0.0, Infinity]})");
+  EXPECT_EQ(load_tokenizer(folder.path())->end_id(), 257);
+
+  std::string many;  // keys: each of them would be compared with all before it
+  for (int i = 0; i < 300'000; ++i) many += fmt::format("{}\"{:x}\":0", i == 0 ? "" : ",", i);
+  write_file(folder.path() / "tokenizer_config.json", "{" + many + "}");
+  EXPECT_EQ(load_tokenizer(folder.path())->end_id(), 257);
+  const size_t depth = 1'000'000;
+  write_file(folder.path() / "tokenizer_config.json",
+             "{\"a\":" + std::string(depth, '[') + std::string(depth, ']') + "}");
+  EXPECT_NE(error_text([&] { load_tokenizer(folder.path()); }).find("levels deep"), std::string::npos);
+  write_file(folder.path() / "tokenizer_config.json", "{}");
+  write_file(folder.path() / "config.json", "{" + many + "}");
+  EXPECT_NE(error_text([&] { load_tokenizer(folder.path()); }).find("keys in one object"), std::string::npos);
 }
 
 // ---- what is refused ----

@@ -1,6 +1,7 @@
 // Chat templates against transformers (tests/parity/make_chat_template_fixture.py), hostile ones, and model folders.
 #include "models/chat_template.h"
 
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -172,6 +173,10 @@ TEST(ChatTemplateFolder, RefusesWhatIsWrong) {
     write_file(config, text);
     expect_error([&] { ChatTemplate::load(folder.path()); }, {"tokenizer_config.json: ", what});
   }
+  std::string many = "{\"chat_template\": {";  // keys: each of them would be compared with all before it
+  for (int i = 0; i < 300'000; ++i) many += fmt::format("{}\"{:x}\":0", i == 0 ? "" : ",", i);
+  write_file(config, many + "}}");
+  expect_error([&] { ChatTemplate::load(folder.path()); }, {"must be a string or a list"});
   std::string deep(1 << 20, '[');
   write_file(config, "{\"chat_template\": " + deep);
   expect_error([&] { ChatTemplate::load(folder.path()); }, {"tokenizer_config.json: not valid JSON"});

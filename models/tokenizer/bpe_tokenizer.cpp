@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
+#include "models/config_fields.h"
 #include "models/tokenizer/char_class.h"
 #include "models/tokenizer/content_hash.h"
 #include "models/tokenizer/unicode.h"
@@ -16,7 +17,8 @@ namespace vigor {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
+using Json =
+    nlohmann::json;  // with sorted keys, so that any number of them is read quickly; transformers sorts them too
 
 constexpr size_t kMaxCompanionBytes = size_t{4} << 20;
 constexpr size_t kMaxHoles = 65536;  // ids without a token, beyond as many again as there are tokens
@@ -83,7 +85,12 @@ std::string token_setting(const Json& config, const char* key) {
 }
 
 Json parse_companion(const std::string& text, const std::string& origin, std::string_view name) {
-  Json config = Json::parse(text, nullptr, false);
+  const auto limit_depth = [&](int depth, Json::parse_event_t, Json&) {  // writing recurses
+    if (depth > BpeFile::kMaxDepth)
+      fail("tokenizer: {}: the {} beside it is more than {} levels deep", origin, name, BpeFile::kMaxDepth);
+    return true;
+  };
+  Json config = Json::parse(text, limit_depth, false);
   check(config.is_object(), "tokenizer: {}: the {} beside it is not a JSON object", origin, name);
   return config;
 }
@@ -91,34 +98,34 @@ Json parse_companion(const std::string& text, const std::string& origin, std::st
 // eos_token_id of a model's config.json: an id or a list of ids, of which the first ends a document.
 std::optional<int32_t> end_id_of_model(const fs::path& config_file) {
   if (!fs::is_regular_file(config_file)) return std::nullopt;
-  const Json config = Json::parse(read_text(config_file, kMaxCompanionBytes), nullptr, false);
-  if (!config.is_object() || !config.contains("eos_token_id")) return std::nullopt;
-  const Json& value = config["eos_token_id"];
-  const Json& id = value.is_array() && !value.empty() ? value[0] : value;
-  if (!id.is_number_integer() || id < 0 || id > INT32_MAX) return std::nullopt;
-  return id.get<int32_t>();
+  ConfigFields config(read_text(config_file, kMaxCompanionBytes), config_file.string());
+  const std::vector<int64_t> ids = config.integers("eos_token_id");
+  config.finish();
+  if (ids.empty() || ids[0] < 0 || ids[0] > INT32_MAX) return std::nullopt;
+  return static_cast<int32_t>(ids[0]);
 }
 
 }  // namespace
 
 bool BpeTokenizer::recognizes(std::string_view json) { return json.find("\"merges\"") != json.npos; }
 
-std::unique_ptr<BpeTokenizer> BpeTokenizer::load(const fs::path& file) {
+std::unique_ptr<BpeTokenizer> BpeTokenizer::load(const fs::path& file, std::string json) {
   Companions companions;
   for (const char* name : kCompanions) {
     const fs::path path = file.parent_path() / name;
     if (fs::is_regular_file(path)) companions[name] = read_text(path, kMaxCompanionBytes);
   }
-  auto tokenizer = parse(read_text(file, kMaxFileBytes), file.string(), companions);
+  auto tokenizer = parse(std::move(json), file.string(), std::move(companions));
   if (tokenizer->end_id_) return tokenizer;
   const std::optional<int32_t> id = end_id_of_model(file.parent_path() / "config.json");
   if (!id || tokenizer->token_bytes(*id).empty()) return tokenizer;
   // From here on the tokenizer goes other ways than the model, so its own configuration has to name the token.
-  const auto own = companions.find(kConfigName);
-  Json config = own == companions.end() ? Json::object() : parse_companion(own->second, file.string(), kConfigName);
+  std::string& own = tokenizer->companions_[std::string(kConfigName)];
+  Json config = own.empty() ? Json::object() : parse_companion(own, file.string(), kConfigName);
   config["eos_token"] = tokenizer->token_bytes(*id);
-  companions[std::string(kConfigName)] = config.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-  return parse(tokenizer->json_, file.string(), std::move(companions));
+  own = config.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  tokenizer->read_companions(file.string());
+  return tokenizer;
 }
 
 std::unique_ptr<BpeTokenizer> BpeTokenizer::parse(std::string json, const std::string& origin, Companions companions) {
@@ -170,15 +177,10 @@ BpeTokenizer::BpeTokenizer(std::string json, const std::string& origin, Companio
   raw_matcher_ = AddedTokenMatcher(std::move(raw));
   normal_matcher_ = AddedTokenMatcher(std::move(normal));
 
-  find_end_id(origin);
-  ContentHash hash;
-  hash.update("bpe tokenizer 1");
-  hash.update(static_cast<uint64_t>(end_id_ ? *end_id_ : -1));
-  hash.update(json_);
-  fingerprint_ = hash.value();
+  read_companions(origin);
 }
 
-void BpeTokenizer::find_end_id(const std::string& origin) {
+void BpeTokenizer::read_companions(const std::string& origin) {
   for (const std::string_view name : {std::string_view(kCompanions[0]), std::string_view(kCompanions[1])}) {
     const auto companion = companions_.find(name);
     if (companion == companions_.end()) continue;
@@ -186,8 +188,13 @@ void BpeTokenizer::find_end_id(const std::string& origin) {
     if (token.empty()) continue;
     end_id_ = special_id(token);
     check(end_id_.has_value(), "tokenizer: {}: the eos_token \"{}\" of {} is no token", origin, printable(token), name);
-    return;
+    break;
   }
+  ContentHash hash;
+  hash.update("bpe tokenizer 1");
+  hash.update(static_cast<uint64_t>(end_id_ ? *end_id_ : -1));
+  hash.update(json_);
+  fingerprint_ = hash.value();
 }
 
 std::optional<int32_t> BpeTokenizer::special_id(std::string_view text) const {

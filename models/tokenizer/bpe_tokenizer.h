@@ -22,10 +22,10 @@ class BpeTokenizer : public Tokenizer {
 
   // Whether the text is meant to be such a file.
   static bool recognizes(std::string_view json);
-  // Reads tokenizer.json and, beside it, tokenizer_config.json, special_tokens_map.json and chat_template.jinja. The
-  // end token is eos_token of the first two or, if they have none, eos_token_id of config.json. std::invalid_argument,
-  // one line, for whatever is wrong or not supported.
-  static std::unique_ptr<BpeTokenizer> load(const std::filesystem::path& file);
+  // `json` is the text of `file`, tokenizer.json; tokenizer_config.json, special_tokens_map.json and
+  // chat_template.jinja are read from beside it. The end token is eos_token of the first two or, if they have none,
+  // eos_token_id of config.json. std::invalid_argument, one line, for whatever is wrong or not supported.
+  static std::unique_ptr<BpeTokenizer> load(const std::filesystem::path& file, std::string json);
   // From texts; `companions` are such files by name.
   using Companions = std::map<std::string, std::string, std::less<>>;
   static std::unique_ptr<BpeTokenizer> parse(std::string json, const std::string& origin, Companions companions = {});
@@ -49,7 +49,7 @@ class BpeTokenizer : public Tokenizer {
  private:
   BpeTokenizer(std::string json, const std::string& origin, Companions companions, BpeFile file);
   void encode_part(std::string_view text, std::vector<int32_t>& ids, PreTokenizer::Words& words) const;
-  void find_end_id(const std::string& origin);
+  void read_companions(const std::string& origin);  // for the end token, of which the fingerprint depends
 
   std::string json_;
   Companions companions_;

@@ -33,8 +33,8 @@ namespace {
 
 // The tokenizer in a file of a form known here; nullptr for any other JSON.
 std::unique_ptr<Tokenizer> read_tokenizer(const std::filesystem::path& file) {
-  const std::string json = read_text(file, Tokenizer::kMaxFileBytes);
-  if (BpeTokenizer::recognizes(json)) return BpeTokenizer::load(file);
+  std::string json = read_text(file, Tokenizer::kMaxFileBytes);
+  if (BpeTokenizer::recognizes(json)) return BpeTokenizer::load(file, std::move(json));
   if (ChunkTokenizer::recognizes(json)) return ChunkTokenizer::parse(json, file.string());
   return nullptr;
 }
