@@ -9,9 +9,6 @@
 namespace vigor {
 namespace {
 
-constexpr uint64_t pair_key(int32_t left, int32_t right) {
-  return (static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32) | static_cast<uint32_t>(right);
-}
 size_t table_size(size_t entries) { return std::bit_ceil(2 * entries + 16); }
 
 uint64_t word_hash(std::string_view word) {

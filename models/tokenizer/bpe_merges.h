@@ -19,6 +19,11 @@ struct BpeMerge {
   bool operator==(const BpeMerge&) const = default;
 };
 
+// A pair of neighbours as one number, `left` in the upper half.
+constexpr uint64_t pair_key(int32_t left, int32_t right) {
+  return (static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32) | static_cast<uint32_t>(right);
+}
+
 class BpeMerges {
  public:
   // `tokens[id]`: the bytes that an id stands for. `word_ids`: the ids that a word can become; no two have the same

@@ -16,10 +16,6 @@ namespace {
 
 constexpr int64_t kProgressTokens = 256;
 
-uint64_t pair_key(int32_t left, int32_t right) {
-  return (static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32) | static_cast<uint32_t>(right);
-}
-
 // The state of training: words as symbols, how often each pair occurs, and a queue of the pairs that could be next.
 class Trainer {
  public:
