@@ -74,6 +74,10 @@ TEST_F(SweepTest, ExpandsRunsAndGrids) {
   EXPECT_EQ(p.entries[7].parameters, make_model(*config)->parameter_count());
   const SweepPlan preset = plan(R"({"steps": 2, "train": {"seq_len": 8}, "runs": [{"model": "i3-tiny"}]})");
   EXPECT_EQ(preset.entries[0].name, "i3-tiny");
+  const SweepPlan number = plan(R"({"title": 2026, "steps": 2, "train": {"seq_len": 8}, "plots": [{"x": "values.s"}],
+      "runs": [{"model": "i3-tiny", "values": {"s": 1}}]})");
+  EXPECT_EQ(number.title, "2026");
+  EXPECT_EQ(number.plots[0].title, "2026") << "a plot without a title has the sweep's";
 }
 
 TEST_F(SweepTest, NamesAllThatIsWrongBeforeAnythingRuns) {

@@ -70,7 +70,7 @@ class PlanReader {
   SweepEntry entry_of(const Draft& draft);
   void set_length(SweepEntry& entry);
   void set_model(SweepEntry& entry, Json model);
-  std::vector<SweepPlot> plots(const std::vector<SweepEntry>& entries);
+  std::vector<SweepPlot> plots(const SweepPlan& plan);
 
   std::string origin_;
   const RunConfig& common_;
@@ -229,7 +229,7 @@ SweepEntry PlanReader::entry_of(const Draft& draft) {
   return entry;
 }
 
-std::vector<SweepPlot> PlanReader::plots(const std::vector<SweepEntry>& entries) {
+std::vector<SweepPlot> PlanReader::plots(const SweepPlan& plan) {
   std::vector<SweepPlot> plots;
   const Json list = json_.value("plots", Json::array());
   if (!list.is_array()) complain("plots must be a list");
@@ -245,14 +245,15 @@ std::vector<SweepPlot> PlanReader::plots(const std::vector<SweepEntry>& entries)
     plot.x = item["x"].get<std::string>();
     const Json lines = item.value("lines", Json::array());
     for (const Json& line : lines) plot.lines.push_back(text_of(line));
-    plot.title = item.contains("title") ? text_of(item["title"]) : json_.value("title", origin_);
+    plot.title = item.contains("title") ? text_of(item["title"]) : plan.title;
     plot.file = item.contains("file") ? text_of(item["file"]) : fmt::format("plot_{}", i + 1);
     plot.log_x = item.contains("log_x") && item["log_x"] == true;
     if (fs::path(plot.file).filename() != plot.file) complain(where + "file must be a name without folders");
     std::vector<std::string> keys = plot.lines;
     keys.push_back(plot.x);
     for (const std::string& key : keys)
-      if (std::any_of(entries.begin(), entries.end(), [&](const SweepEntry& e) { return e.values.count(key) == 0; }))
+      if (std::any_of(plan.entries.begin(), plan.entries.end(),
+                      [&](const SweepEntry& entry) { return entry.values.count(key) == 0; }))
         complain(fmt::format("{}not every run has a value {}", where, printable(key)));
     plots.push_back(std::move(plot));
   }
@@ -280,7 +281,7 @@ SweepPlan PlanReader::read() {
     budgets.insert(e.config.steps * e.config.batch_size * e.config.seq_len * e.config.accumulate);
   if (budgets.size() > 1)
     complain(fmt::format("all runs must train on the same number of tokens; these have {}", fmt::join(budgets, ", ")));
-  if (complaints_.empty()) plan.plots = plots(plan.entries);
+  if (complaints_.empty()) plan.plots = plots(plan);
   if (!complaints_.empty()) fail("{}: {}", origin_, fmt::join(complaints_, "; "));
   return plan;
 }
