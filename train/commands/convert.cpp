@@ -59,10 +59,11 @@ fs::path checked_target(const ConvertCall& call, const fs::path& source) {
 }
 
 int convert(const ConvertCall& call) {
-  const fs::path target = checked_target(call, model_folder_of(call.in, "convert"));
+  const fs::path source = model_folder_of(call.in, "convert");
+  const fs::path target = checked_target(call, source);
   LoadOptions load;
   load.need_tokenizer = false;
-  const ModelFolder folder = open_model(call.in, "convert", load);
+  const ModelFolder folder = open_model(source.string(), "convert", load);
   if (!folder.tokenizer) print_warning(call.in + " has no tokenizer file, so the result has none");
   fs::create_directories(target.parent_path());
   SaveOptions options;

@@ -149,7 +149,7 @@ int run_generate(const GenerateCall& given) {
   GenerateCall call = given;
   const Device device = apply(call.compute, "generate");
   const std::filesystem::path path = model_folder_of(call.model, "generate");
-  const ModelFolder folder = open_model(call.model, "generate", call.use.load_options(device));
+  const ModelFolder folder = open_model(path.string(), "generate", call.use.load_options(device));
   call.options.window = call.window == "exact" ? Window::exact : Window::half;
   call.options.end_ids = end_ids_of(path, *folder.tokenizer);
   const WindowCallback on_window = [&](int64_t longest) { announce_window(longest, call.options.window); };
