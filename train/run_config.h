@@ -72,6 +72,7 @@ struct RunOption {
   const char* help;
   double low;  // least and greatest value of a number
   double high;
+  const char* value = "TEXT";  // what the help calls a text
 };
 std::span<const RunOption> run_options();
 

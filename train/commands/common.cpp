@@ -5,6 +5,7 @@
 #include <omp.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
@@ -102,6 +103,28 @@ void add_choice(CLI::App& command, const char* name, std::string& value, const s
       ->type_name(fmt::format("{}", fmt::join(words, "|")))
       ->capture_default_str()
       ->group(group);
+}
+
+std::string flag_of(const RunOption& option) {
+  std::string name = option.name;
+  std::replace(name.begin(), name.end(), '_', '-');
+  return "--" + name;
+}
+
+void add_run_option(CLI::App& command, const RunOption& option, RunConfig& config) {
+  const auto add = [&](auto field) {
+    auto& value = config.*field;
+    using T = std::decay_t<decltype(value)>;
+    const std::string flag = flag_of(option);
+    if constexpr (std::is_same_v<T, bool>) {
+      command.add_flag(flag + ",!--no-" + flag.substr(2), value, option.help)->group(option.group);
+    } else {
+      const char* type = std::is_same_v<T, int64_t> ? "N" : std::is_same_v<T, double> ? "X" : option.value;
+      CLI::Option* added = command.add_option(flag, value, option.help)->type_name(type)->group(option.group);
+      if (added->capture_default_str()->get_default_str() == "[]") added->default_str("");
+    }
+  };
+  std::visit(add, option.field);
 }
 
 LoadOptions ModelUse::load_options(Device device) const {

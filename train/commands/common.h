@@ -9,6 +9,7 @@
 
 #include "models/hf/model_folder.h"
 #include "train/commands/command.h"
+#include "train/run_config.h"
 
 namespace vigor {
 
@@ -19,6 +20,10 @@ CLI::Option* add_number(CLI::App& command, const char* name, int64_t& value, int
 // One of `words`, which are shown as a|b in the help.
 void add_choice(CLI::App& command, const char* name, std::string& value, const std::vector<std::string>& words,
                 const char* help, const char* group);
+
+// An option of a training run, as --its-name.
+std::string flag_of(const RunOption& option);
+void add_run_option(CLI::App& command, const RunOption& option, RunConfig& config);
 
 struct ComputeOptions {
   int64_t threads = 0;  // 0: all cores

@@ -3,7 +3,6 @@
 #include <omp.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <memory>
 
 #include "train/commands/common.h"
@@ -21,7 +20,10 @@ struct SweepCall {
 };
 
 // The options of a run that `vigor sweep` takes itself; the file has the others.
-const char* const kCommonOptions[] = {"data", "valid_data", "cache_dir", "threads", "device"};
+bool is_common(const RunOption& option) {
+  static const std::set<std::string> names = {"data", "valid_data", "cache_dir", "threads", "device"};
+  return names.count(option.name) != 0;
+}
 
 int dry_run(const SweepPlan& plan) {
   double total = 0;
@@ -43,11 +45,8 @@ int dry_run(const SweepPlan& plan) {
 
 int call_sweep(const CLI::App& command, const SweepCall& call) {
   std::set<std::string> given;
-  for (const char* name : kCommonOptions) {
-    std::string flag = name;
-    std::replace(flag.begin(), flag.end(), '_', '-');
-    if (command.get_option("--" + flag)->count() > 0) given.insert(name);
-  }
+  for (const RunOption& option : run_options())
+    if (is_common(option) && command.get_option(flag_of(option))->count() > 0) given.insert(option.name);
   if (call.config.threads > 0) omp_set_num_threads(static_cast<int>(call.config.threads));
   const SweepPlan plan = read_sweep_plan(call.file, call.config, given);
   if (call.dry_run) return dry_run(plan);
@@ -62,16 +61,14 @@ int call_sweep(const CLI::App& command, const SweepCall& call) {
 void add_sweep_command(CLI::App& app, CommandRun& run) {
   CLI::App* command = app.add_subcommand("sweep", "train the models of a list with several seeds and compare them");
   auto call = std::make_shared<SweepCall>();
-  command->add_option("file", call->file, "sweep.json, as docs/hybrid-research.md describes it")->required();
-  command->add_option("--out", call->out, "folder for runs, table and plots; default: runs/ and the file's name");
+  command->add_option("FILE", call->file, "sweep.json, as docs/hybrid-research.md describes it")
+      ->required()
+      ->type_name("");
+  command->add_option("--out", call->out, "folder for runs, table and plots; default: runs/ and the file's name")
+      ->type_name("DIR");
   command->add_flag("--dry-run", call->dry_run, "check the file and list the runs, their sizes and estimated times");
-  command->add_option("--data", call->config.data, "PATH[:WEIGHT], .txt, .jsonl or a folder; may be repeated")
-      ->group("Data");
-  command->add_option("--valid-data", call->config.valid_data, "held-out text; without it 1 % of the documents")
-      ->group("Data");
-  command->add_option("--cache-dir", call->config.cache_dir, "where tokenised text is kept")->group("Data");
-  command->add_option("--threads", call->config.threads, "CPU threads; 0: all cores")->group("Compute");
-  command->add_option("--device", call->config.device, "auto, cpu, cuda or emulated")->group("Compute");
+  for (const RunOption& option : run_options())
+    if (is_common(option)) add_run_option(*command, option, call->config);
   command->footer(
       "Examples:\n"
       "  vigor sweep docs/sweeps/channel-split.json --data stories.txt --dry-run\n"

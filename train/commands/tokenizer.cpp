@@ -142,8 +142,8 @@ int tokenizer_info(const TokenizerCall& call) {
 }
 
 void add_data_option(CLI::App& command, TokenizerCall& call) {
-  command.add_option("--data", call.data, "PATH, .txt, .jsonl or a folder; several, or the built-in stories without")
-      ->type_name("PATH...")
+  command.add_option("--data", call.data, ".txt, .jsonl or a folder; several, or the built-in stories without")
+      ->type_name("PATH")
       ->group("Data");
 }
 void add_json_flag(CLI::App& command, TokenizerCall& call) {
@@ -166,7 +166,7 @@ void add_train(CLI::App& parent, const std::shared_ptr<TokenizerCall>& call, Com
   command
       ->add_option("--special-token", call->special_tokens,
                    "instead of <|endoftext|> <|im_start|> <|im_end|>; the first one ends documents")
-      ->type_name("TEXT...")
+      ->type_name("TEXT")
       ->group(group);
   add_choice(*command, "--words", call->words, {"falcon-h1", "gpt2", "llama3", "qwen2"}, "how text is cut into words",
              group);
@@ -187,21 +187,26 @@ void add_train(CLI::App& parent, const std::shared_ptr<TokenizerCall>& call, Com
 void add_tokenizer_command(CLI::App& app, CommandRun& run) {
   CLI::App* command = app.add_subcommand("tokenizer", "train a tokenizer, look at one, measure one on text");
   command->require_subcommand(1);
+  command->footer(  // also of `info`
+      "Examples:\n"
+      "  vigor tokenizer train --data stories.txt --out tokenizers/mine\n"
+      "  vigor tokenizer info tokenizers/mine\n"
+      "  vigor tokenizer report --tokenizer tokenizers/mine runs/demo --data stories.txt");
   auto call = std::make_shared<TokenizerCall>();
   add_train(*command, call, run);
 
   CLI::App* info = command->add_subcommand("info", "what a tokenizer consists of");
-  info->add_option("tokenizer", call->tokenizer, "folder or file")->required()->type_name("PATH");
+  info->add_option("TOKENIZER", call->tokenizer, "folder or file")->required()->type_name("PATH");
   add_json_flag(*info, *call);
   info->callback([call, &run] { run = [call] { return tokenizer_info(*call); }; });
 
   CLI::App* measure = command->add_subcommand("report", "tokens per word and bytes per token, for each text");
   measure->add_option("--tokenizer", call->tokenizers, "folder or file; several are compared")
       ->required()
-      ->type_name("PATH...");
+      ->type_name("PATH");
   add_data_option(*measure, *call);
   add_json_flag(*measure, *call);
-  measure->footer("Example:\n  vigor tokenizer report --tokenizer tokenizers/mine runs/demo --data stories.txt");
+  measure->footer("Examples:\n  vigor tokenizer report --tokenizer tokenizers/mine runs/demo --data stories.txt");
   measure->callback([call, &run] { run = [call] { return report_tokenizers(*call); }; });
 }
 

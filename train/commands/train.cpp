@@ -5,8 +5,7 @@
 #include <memory>
 
 #include "tensor/file.h"
-#include "train/commands/command.h"
-#include "train/run_config.h"
+#include "train/commands/common.h"
 #include "train/trainer.h"
 
 namespace vigor {
@@ -19,27 +18,6 @@ struct TrainCall {
   std::string config_file;
   std::set<std::string> given;  // options that the command line or the file set
 };
-
-std::string flag_of(const RunOption& option) {
-  std::string name = option.name;
-  for (char& c : name)
-    if (c == '_') c = '-';
-  return "--" + name;
-}
-
-void add_option(CLI::App& command, const RunOption& option, RunConfig& config) {
-  std::visit(
-      [&](auto field) {
-        auto& value = config.*field;
-        using T = std::decay_t<decltype(value)>;
-        CLI::Option* added = nullptr;
-        if constexpr (std::is_same_v<T, bool>)
-          added = command.add_flag(flag_of(option) + ",!--no-" + flag_of(option).substr(2), value, option.help);
-        else added = command.add_option(flag_of(option), value, option.help)->capture_default_str();
-        added->group(option.group);
-      },
-      option.field);
-}
 
 // The command line wins over the file: values are parsed into `call.config` first, then the file fills what is left.
 void merge_config_file(CLI::App& command, TrainCall& call) {
@@ -62,8 +40,9 @@ void merge_config_file(CLI::App& command, TrainCall& call) {
 void add_train_command(CLI::App& app, CommandRun& run) {
   CLI::App* command = app.add_subcommand("train", "train a model on text and save it");
   auto call = std::make_shared<TrainCall>();
-  command->add_option("--config", call->config_file, "run.json: the options below by name, with _ for -");
-  for (const RunOption& option : run_options()) add_option(*command, option, call->config);
+  command->add_option("--config", call->config_file, "run.json: the options below by name, with _ for -")
+      ->type_name("FILE");
+  for (const RunOption& option : run_options()) add_run_option(*command, option, call->config);
   command->footer(
       "Examples:\n"
       "  vigor train\n"
