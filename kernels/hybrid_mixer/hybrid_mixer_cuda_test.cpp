@@ -42,7 +42,7 @@ TEST(HybridMixerCuda, EveryVersionEqualsF64) {
 }
 
 TEST(HybridMixerCuda, Bf16ActivationsBesideF32States) {
-  // y and dx are rounded twice to 8 bits in versions 1 and 2; the sums see the rounding of dy.
+  // y and dx are rounded twice to 8 bits in versions 1 and 2.
   for (const SequenceCase& c : {ragged_case(40, 40, 8), make_case(2, 33, 131, 33), make_case(2, 1, 64, 8)})
     expect_every_version_close(c, Dtype::bf16, 0.012);
 }

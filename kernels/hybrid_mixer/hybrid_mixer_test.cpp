@@ -120,7 +120,7 @@ TEST(HybridMixer, FastEqualsF64OnEveryInstructionSet) {
   for (const SequenceCase& c : cases) expect_fast_equals_f64(kHybridMixer, c, Dtype::f32, 1e-5);
 }
 
-// y and dx are rounded twice to 8 bits; the sums see the rounding of dy.
+// y and dx are rounded twice to 8 bits.
 TEST(HybridMixer, Bf16ActivationsBesideF32States) {
   expect_fast_equals_f64(kHybridMixer, ragged_case(12, 40, 8), Dtype::bf16, 0.012);
 }

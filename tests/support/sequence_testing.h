@@ -44,9 +44,17 @@ inline SequenceCase ragged(SequenceCase c) {
   return c;
 }
 
-// A fixed random gradient for a result.
+// A fixed random gradient for a result: numbers that bf16 holds, the same ones for every dtype.
 inline Tensor output_gradient(const Tensor& y) {
-  return converted(random(y.shape(), Dtype::f64, 100 + static_cast<uint32_t>(y.rank())), y.dtype());
+  return converted(random(y.shape(), Dtype::bf16, 100 + static_cast<uint32_t>(y.rank())), y.dtype());
+}
+
+// The inputs where activations have `dtype`.
+inline std::vector<Tensor> inputs_in(Dtype dtype, const SequenceOperation& op, const SequenceCase& c) {
+  std::vector<Tensor> in;
+  for (size_t i = 0; i < c.inputs.size(); ++i)
+    in.push_back(c.inputs[i].defined() ? converted(c.inputs[i], op.dtype_of_input(c, i, dtype)) : Tensor());
+  return in;
 }
 
 inline Tensor part(const Tensor& x, int dim, int64_t start, int64_t end) {
@@ -68,12 +76,9 @@ inline void leave_nans_in_free_memory() {
 inline std::vector<Tensor> results_and_gradients(const SequenceOperation& op, const SequenceCase& c, Dtype dtype,
                                                  Device device = kCpu) {
   leave_nans_in_free_memory();
-  std::vector<Tensor> in;
-  for (size_t i = 0; i < c.inputs.size(); ++i) {
-    const Tensor& x = c.inputs[i];
-    in.push_back(x.defined() ? set_requires_grad(to_device(converted(x, op.dtype_of_input(c, i, dtype)), device)) : x);
-  }
   const auto there = [&](const Tensor& x) { return x.defined() ? to_device(x, device) : x; };
+  std::vector<Tensor> in;
+  for (const Tensor& x : inputs_in(dtype, op, c)) in.push_back(x.defined() ? set_requires_grad(there(x)) : x);
   const std::vector<Tensor> out = op.run(in, there(c.lengths), there(c.resets));
   std::vector<Tensor> up, all;
   for (const Tensor& y : out) {
@@ -87,9 +92,9 @@ inline std::vector<Tensor> results_and_gradients(const SequenceOperation& op, co
 
 // The numbers that a kernel in `dtype` sees, in f64.
 inline SequenceCase rounded(const SequenceOperation& op, SequenceCase c, Dtype dtype) {
-  for (size_t i = 0; i < c.inputs.size(); ++i)
-    if (c.inputs[i].defined())
-      c.inputs[i] = converted(converted(c.inputs[i], op.dtype_of_input(c, i, dtype)), Dtype::f64);
+  c.inputs = inputs_in(dtype, op, c);
+  for (Tensor& x : c.inputs)
+    if (x.defined()) x = converted(x, Dtype::f64);
   return c;
 }
 
@@ -122,78 +127,85 @@ inline void expect_fast_equals_f64(const SequenceOperation& op, const SequenceCa
   });
 }
 
-// Two scans joined by their states, or one step at a time, are one scan: values and gradients. T of the case is 7, and
-// its states are given.
-inline void expect_pieces_equal_whole(const SequenceOperation& op, SequenceCase c) {
+// Scans of `lengths` steps, joined by their states, are one scan: values and gradients. The states of the case are
+// given, and its resets.
+inline void expect_pieces_equal_whole(const SequenceOperation& op, const SequenceCase& c,
+                                      const std::vector<int64_t>& lengths, Dtype dtype, double tolerance) {
+  const std::vector<Tensor> whole = results_and_gradients(op, c, dtype);
+  const size_t first_state = op.first_state(c), first_gradient = 1 + op.states;
+  const auto expect_same = [&](const Tensor& actual, const Tensor& expected) {
+    expect_close(actual, expected, tolerance * std::min(1.0, largest(expected)));
+  };
+  std::vector<Tensor> in = inputs_in(dtype, op, c), roots, up;
+  for (const Tensor& input : in) set_requires_grad(input);
+  std::vector<std::vector<Tensor>> pieces;  // the activations of each call
+  std::vector<Tensor> step = in;
+  int64_t t = 0;
+  for (const int64_t length : lengths) {
+    for (size_t i = 0; i < op.activations; ++i) step[i] = set_requires_grad(clone(part(in[i], 1, t, t + length)));
+    pieces.emplace_back(step.begin(), step.begin() + static_cast<std::ptrdiff_t>(op.activations));
+    const std::vector<Tensor> out = op.run(step, {}, part(c.resets, 1, t, t + length));
+    expect_same(out[0], part(whole[0], 1, t, t + length));
+    roots.push_back(out[0]);
+    up.push_back(part(output_gradient(whole[0]), 1, t, t + length));
+    for (size_t i = 0; i < op.states; ++i) step[first_state + i] = out[1 + i];
+    t += length;
+  }
+  ASSERT_EQ(t, c.inputs[0].size(1));
+  for (size_t i = 0; i < op.states; ++i) {
+    const Tensor& last = step[first_state + i];
+    expect_same(last, whole[1 + i]);
+    roots.push_back(last);
+    up.push_back(output_gradient(last));
+  }
+  backward(roots, up);
+  t = 0;
+  for (const std::vector<Tensor>& piece : pieces) {
+    const int64_t end = t + piece[0].size(1);
+    for (size_t i = 0; i < piece.size(); ++i) expect_same(grad(piece[i]), part(whole[first_gradient + i], 1, t, end));
+    t = end;
+  }
+  for (size_t i = op.activations; i < in.size(); ++i) expect_same(grad(in[i]), whole[first_gradient + i]);
+}
+
+// The same in two pieces and step by step, with resets. T of the case is 7.
+inline void expect_pieces_equal_whole(const SequenceOperation& op, SequenceCase c, Dtype dtype = Dtype::f64,
+                                      double tolerance = 1e-12) {
   const int64_t B = c.inputs[0].size(0), T = 7;
   std::vector<uint8_t> resets(static_cast<size_t>(B * T), 0);
   resets[4] = resets[static_cast<size_t>(T) + 3] = 1;
   c.resets = from_values(resets, {B, T});
-  const std::vector<Tensor> whole = results_and_gradients(op, c, Dtype::f64);
-  const size_t first_state = op.first_state(c), first_gradient = 1 + op.states;
-  for (const std::vector<int64_t>& lengths : {std::vector<int64_t>{3, 4}, std::vector<int64_t>(7, 1)}) {
-    std::vector<Tensor> in, roots, up;
-    std::vector<std::vector<Tensor>> pieces;  // the activations of each call
-    for (const Tensor& input : c.inputs) in.push_back(set_requires_grad(clone(input)));
-    std::vector<Tensor> step = in;
-    int64_t t = 0;
-    for (const int64_t length : lengths) {
-      for (size_t i = 0; i < op.activations; ++i)
-        step[i] = set_requires_grad(clone(part(c.inputs[i], 1, t, t + length)));
-      pieces.emplace_back(step.begin(), step.begin() + static_cast<std::ptrdiff_t>(op.activations));
-      const std::vector<Tensor> out = op.run(step, {}, part(c.resets, 1, t, t + length));
-      expect_close(out[0], part(whole[0], 1, t, t + length), 1e-12);
-      roots.push_back(out[0]);
-      up.push_back(part(output_gradient(whole[0]), 1, t, t + length));
-      for (size_t i = 0; i < op.states; ++i) step[first_state + i] = out[1 + i];
-      t += length;
-    }
-    for (size_t i = 0; i < op.states; ++i) {
-      const Tensor& last = step[first_state + i];
-      expect_close(last, whole[1 + i], 1e-12);
-      roots.push_back(last);
-      up.push_back(output_gradient(last));
-    }
-    backward(roots, up);
-    t = 0;
-    for (const std::vector<Tensor>& piece : pieces) {
-      const int64_t end = t + piece[0].size(1);
-      for (size_t i = 0; i < piece.size(); ++i)
-        expect_close(grad(piece[i]), part(whole[first_gradient + i], 1, t, end), 1e-12, 1e-12);
-      t = end;
-    }
-    for (size_t i = op.activations; i < in.size(); ++i)
-      expect_close(grad(in[i]), whole[first_gradient + i], 1e-12, 1e-12);
-  }
+  for (const std::vector<int64_t>& lengths : {std::vector<int64_t>{3, 4}, std::vector<int64_t>(7, 1)})
+    expect_pieces_equal_whole(op, c, lengths, dtype, tolerance);
 }
 
 // A padded batch gives what each sequence gives alone, whatever stands in the padding. `c` comes from ragged().
-inline void expect_padding_is_identity(const SequenceOperation& op, const SequenceCase& c) {
+inline void expect_padding_is_identity(const SequenceOperation& op, const SequenceCase& c, Dtype dtype = Dtype::f64) {
   const int64_t T = c.inputs[0].size(1);
-  const std::vector<Tensor> expected = results_and_gradients(op, c, Dtype::f64);
+  const std::vector<Tensor> expected = results_and_gradients(op, c, dtype), in = inputs_in(dtype, op, c);
   SequenceCase other = c;
   for (size_t i = 0; i < op.activations; ++i) {
     other.inputs[i] = clone(c.inputs[i]);
     for (int64_t b = 0; b < 4; ++b)
       fill(part(part(other.inputs[i], 0, b, b + 1), 1, c.lengths.data<int32_t>()[b], T), 7.0 + static_cast<double>(i));
   }
-  const std::vector<Tensor> actual = results_and_gradients(op, other, Dtype::f64);
+  const std::vector<Tensor> actual = results_and_gradients(op, other, dtype);
   for (size_t i = 0; i < expected.size(); ++i) expect_equal(actual[i], expected[i]);
   // Sequence 3 has length 0: nothing but its states come out, and the gradients of those go straight back.
   const size_t first_state = op.first_state(c), first_gradient = 1 + op.states;
   const auto row = [](const Tensor& x) { return part(x, 0, 3, 4); };
-  expect_equal(row(expected[0]), full(row(expected[0]).shape(), 0, Dtype::f64));
+  expect_equal(row(expected[0]), zeros(row(expected[0]).shape(), dtype));
   for (size_t i = 0; i < op.activations; ++i)
-    expect_equal(row(expected[first_gradient + i]), full(row(c.inputs[i]).shape(), 0, Dtype::f64));
+    expect_equal(row(expected[first_gradient + i]), zeros(row(in[i]).shape(), dtype));
   for (size_t i = 0; i < op.states; ++i) {
-    expect_equal(row(expected[1 + i]), row(c.inputs[first_state + i]));
+    expect_equal(row(expected[1 + i]), row(in[first_state + i]));
     expect_equal(row(expected[first_gradient + first_state + i]), row(output_gradient(expected[1 + i])));
   }
   // Sequence 1 alone, cut to its length.
   const int64_t length = c.lengths.data<int32_t>()[1];
-  std::vector<Tensor> alone = c.inputs;
-  for (size_t i = 0; i < op.activations; ++i) alone[i] = part(part(c.inputs[i], 0, 1, 2), 1, 0, length);
-  for (size_t i = first_state; i < alone.size(); ++i) alone[i] = part(c.inputs[i], 0, 1, 2);
+  std::vector<Tensor> alone = in;
+  for (size_t i = 0; i < op.activations; ++i) alone[i] = part(part(in[i], 0, 1, 2), 1, 0, length);
+  for (size_t i = first_state; i < alone.size(); ++i) alone[i] = part(in[i], 0, 1, 2);
   const std::vector<Tensor> out = op.run(alone, {}, part(part(c.resets, 0, 1, 2), 1, 0, length));
   expect_close(out[0], part(part(expected[0], 0, 1, 2), 1, 0, length), 1e-14);
   for (size_t i = 1; i < out.size(); ++i) expect_close(out[i], part(expected[i], 0, 1, 2), 1e-14);
@@ -201,8 +213,7 @@ inline void expect_padding_is_identity(const SequenceOperation& op, const Sequen
 
 // Each input in every layout, f32 (f64 would not run the fast code).
 inline void expect_strides_change_nothing(const SequenceOperation& op, const SequenceCase& c) {
-  std::vector<Tensor> in;
-  for (const Tensor& x : c.inputs) in.push_back(x.defined() ? converted(x, Dtype::f32) : x);
+  const std::vector<Tensor> in = inputs_in(Dtype::f32, op, c);
   const std::vector<Tensor> expected = op.run(in, c.lengths, c.resets);
   for (size_t i = 0; i < in.size(); ++i) {
     if (!in[i].defined()) continue;
