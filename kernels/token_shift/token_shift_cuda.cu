@@ -105,6 +105,7 @@ __device__ void backward_block(const Inputs<T>& in, const Gradients<T>& p, const
     load_before<N>(before, in, at.b, at.begin, at.c);
     load_floats(dy_next, dy_row + at.begin * in.C);
   }
+#pragma unroll 1  // ptxas unrolls the walk over single elements by four, and spills then
   for (int64_t t = at.begin; t < at.end; ++t) {
     clear(dx);
     if (t < at.length) {
