@@ -6,6 +6,7 @@
 #include "autograd/anomaly.h"
 #include "autograd/node.h"
 #include "tensor/check.h"
+#include "tensor/op_scope.h"
 #include "tensor/primitives.h"
 
 namespace vigor {
@@ -135,6 +136,7 @@ void Engine::check_like_input(const Node& node, int input, const Tensor& gradien
 }
 
 void Engine::run_node(Node& node) {
+  const RegionScope region(node.region_);
   std::vector<Tensor> output_gradients = std::move(node.gradients_);
   node.gradients_.clear();
   Backward b(node, output_gradients);
@@ -156,6 +158,7 @@ void Engine::run_node(Node& node) {
 
 void Engine::run(std::span<const Tensor> roots, std::span<const Tensor> gradients) {
   const NoGrad no_grad;
+  const PhaseScope phase(Phase::backward);
   for (const Tensor& root : roots) {
     const Variable* v = variable_of(root);
     if (v != nullptr && v->node != nullptr) count_dependencies(v->node.get());

@@ -61,6 +61,11 @@ void Node::connect(const Tensor& input) {
   edges_.push_back(std::move(edge));
 }
 
+void Node::take_place() {
+  sequence_ = next_node_sequence();
+  region_ = RegionScope::current();
+}
+
 void Node::attach_one(const Tensor& result) {
   const int output = static_cast<int>(outputs_.size());
   if (!result.defined()) {

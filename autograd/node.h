@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "autograd/variable.h"
+#include "tensor/op_scope.h"
 #include "tensor/tensor.h"
 
 namespace vigor {
@@ -98,11 +99,13 @@ class Node : public std::enable_shared_from_this<Node> {
   friend std::shared_ptr<N> record(std::span<const Tensor> inputs, Args&&... args);
 
   void connect(const Tensor& input);
+  void take_place();  // in the order of creation and in the model
   void attach_one(const Tensor& result);
   void release();
 
   const char* name_;
   uint64_t sequence_ = 0;
+  Region region_ = nullptr;  // the part of the model that recorded it, which its backward belongs to as well
   std::vector<Edge> edges_;
   std::vector<SavedTensor*> saved_;
   std::vector<OutputInfo> outputs_;
@@ -125,7 +128,7 @@ std::shared_ptr<N> record(std::initializer_list<const Tensor*> inputs, Args&&...
   if (!needs_graph(inputs)) return nullptr;
   auto node = std::make_shared<N>(std::forward<Args>(args)...);
   for (const Tensor* input : inputs) node->connect(*input);
-  node->sequence_ = next_node_sequence();
+  node->take_place();
   return node;
 }
 template <class N, class... Args>
@@ -133,7 +136,7 @@ std::shared_ptr<N> record(std::span<const Tensor> inputs, Args&&... args) {
   if (!needs_graph(inputs)) return nullptr;
   auto node = std::make_shared<N>(std::forward<Args>(args)...);
   for (const Tensor& input : inputs) node->connect(input);
-  node->sequence_ = next_node_sequence();
+  node->take_place();
   return node;
 }
 

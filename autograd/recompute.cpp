@@ -5,6 +5,7 @@
 #include "autograd/engine.h"
 #include "autograd/node.h"
 #include "tensor/check.h"
+#include "tensor/op_scope.h"
 
 namespace vigor {
 namespace {
@@ -24,6 +25,7 @@ struct RecomputeNode : Node {
     std::vector<Tensor> results;
     {
       const GradMode recording(true);
+      const PhaseScope phase(Phase::recompute);
       results = block(leaves);
     }
     std::vector<Tensor> gradients;

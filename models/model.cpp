@@ -10,6 +10,7 @@
 #include "kernels/linear_cross_entropy/linear_cross_entropy.h"
 #include "kernels/views/views.h"
 #include "tensor/check.h"
+#include "tensor/op_scope.h"
 
 namespace vigor {
 namespace {
@@ -79,8 +80,11 @@ void LanguageModel::check_ids(const Tensor& ids, const char* function) const {
 
 Tensor LanguageModel::logits(const Tensor& ids, const ForwardContext& context) const {
   check_ids(ids, "logits");
+  const PhaseScope phase(Phase::forward);
+  const Tensor x = hidden(ids, context);
+  const RegionScope region("head");
   const Head last = head();
-  return linear(hidden(ids, context), last.weight, last.bias);
+  return linear(x, last.weight, last.bias);
 }
 
 Tensor LanguageModel::loss(const Tensor& ids, const Tensor& targets, const ForwardContext& context) const {
@@ -88,10 +92,12 @@ Tensor LanguageModel::loss(const Tensor& ids, const Tensor& targets, const Forwa
   if (!targets.defined() || !(targets.shape() == ids.shape()))
     fail("loss: targets must be {} as ids; got {}", to_string(ids.shape()),
          targets.defined() ? describe(targets) : "nothing");
+  const PhaseScope phase(Phase::forward);
+  const Tensor x = hidden(ids, context);
+  const RegionScope region("head");
   const int64_t N = ids.numel();
   const Head last = head();
-  return linear_cross_entropy(reshape(hidden(ids, context), {N, config().d_model}), last.weight, last.bias,
-                              reshape(targets, {N}));
+  return linear_cross_entropy(reshape(x, {N, config().d_model}), last.weight, last.bias, reshape(targets, {N}));
 }
 
 ModelCache LanguageModel::make_cache(int64_t batch, int64_t capacity) const {
@@ -110,8 +116,11 @@ Tensor LanguageModel::extend(const Tensor& ids, std::span<const int32_t> lengths
   const TokenPositions positions(cache.lengths, lengths, ids.size(1), device());
   check(positions.max_end <= cache.capacity, "extend: the cache has room for {} tokens a row; this call needs {}",
         cache.capacity, positions.max_end);
-  const Tensor x = last_rows(extend_hidden(to_device(ids, device()), cache.layers, positions), lengths);  // [B,d]
+  const PhaseScope phase(Phase::forward);
+  const Tensor y = extend_hidden(to_device(ids, device()), cache.layers, positions);  // [B,T,d]
   for (size_t b = 0; b < lengths.size(); ++b) cache.lengths[b] += lengths[b];
+  const RegionScope region("head");
+  const Tensor x = last_rows(y, lengths);  // [B,d]
   const Head last = head();
   return linear(x, last.weight, last.bias);  // [B,V]
 }

@@ -4,14 +4,16 @@
 
 #include "autograd/recompute.h"
 #include "nn/forward_context.h"
+#include "tensor/op_scope.h"
 
 namespace vigor {
 
 // x [B,T,d] through all layers of a model, one after the other; with context.recompute, each keeps only its input.
 template <class Layer>
 Tensor run_layers(const std::vector<std::unique_ptr<Layer>>& layers, Tensor x, const ForwardContext& context) {
-  for (const auto& layer : layers) {
-    const auto run = [block = layer.get(), context](const Tensor& input) { return block->forward(input, context); };
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const RegionScope region("layers", static_cast<int64_t>(i));
+    const auto run = [block = layers[i].get(), context](const Tensor& input) { return block->forward(input, context); };
     x = context.recompute ? recompute(run, x) : run(x);
   }
   return x;

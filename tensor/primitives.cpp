@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "tensor/check.h"
+#include "tensor/op_scope.h"
 #include "tensor/primitives_cuda.h"
 #include "tensor/strided_loop.h"
 #include "tensor/tensor.h"
@@ -142,6 +143,8 @@ void copy_cpu(const TensorView& y, const TensorView& x) {
   visit_any(y.dtype, [&]<class To>() { visit_any(x.dtype, [&]<class From>() { copy_values<To, From>(y, x); }); });
 }
 
+double nbytes_of(const TensorView& x) { return static_cast<double>(x.numel()) * static_cast<double>(size_of(x.dtype)); }
+
 // Between host and GPU only contiguous elements of one dtype travel: the rest is arranged on either side.
 void copy_between(const TensorView& y, const TensorView& x) {
   const auto staging = [](const TensorView& like, Dtype dtype) { return empty(like.sizes, dtype, like.device); };
@@ -162,6 +165,7 @@ void copy_between(const TensorView& y, const TensorView& x) {
 
 void fill(const TensorView& y, double value) {
   if (y.numel() == 0) return;
+  const OpScope scope({"fill", 0, nbytes_of(y)}, {&y});
   switch (y.device.kind) {
     case DeviceKind::cpu:
       return fill_cpu(y, value);
@@ -174,6 +178,7 @@ void fill(const TensorView& y, double value) {
 void copy(const TensorView& y, const TensorView& x) {
   if (!(y.sizes == x.sizes)) fail("copy: sizes must agree; got {} from {}", to_string(y.sizes), to_string(x.sizes));
   if (y.numel() == 0) return;
+  const OpScope scope({"copy", 0, nbytes_of(y) + nbytes_of(x)}, {&y, &x});
   if (y.device != x.device) return copy_between(y, x);
   switch (y.device.kind) {
     case DeviceKind::cpu:
@@ -189,6 +194,7 @@ void accumulate(const TensorView& y, const TensorView& x) {
     fail("accumulate: sizes, dtypes and devices must agree; got {} {} on {} += {} {} on {}", to_string(y.sizes),
          name_of(y.dtype), to_string(y.device), to_string(x.sizes), name_of(x.dtype), to_string(x.device));
   if (y.numel() == 0) return;
+  const OpScope scope({"accumulate", static_cast<double>(y.numel()), 3 * nbytes_of(y)}, {&y, &x});
   switch (y.device.kind) {
     case DeviceKind::cpu:
       return visit_float(y.dtype, "accumulate", [&]<class T>() { accumulate_values<T>(y, x); });

@@ -1,6 +1,7 @@
 #include "train/optimizer.h"
 
 #include "kernels/global_norm/global_norm.h"
+#include "tensor/op_scope.h"
 #include "tensor/primitives.h"
 
 namespace vigor {
@@ -26,6 +27,8 @@ StepState Optimizer::inputs(int64_t step, double learning_rate) const {
 }
 
 void Optimizer::measure(StepState* state) {
+  const PhaseScope phase(Phase::optimizer);
+  const RegionScope region("optimizer");
   arena_.complete_gradients();
   std::vector<Tensor> gradients;
   for (const ArenaGroup& group : arena_.groups()) gradients.push_back(group.gradients);
@@ -33,6 +36,8 @@ void Optimizer::measure(StepState* state) {
 }
 
 void Optimizer::update(const StepState* state) {
+  const PhaseScope phase(Phase::optimizer);
+  const RegionScope region("optimizer");
   const std::vector<double>& scales = options_.learning_rate_scales;
   for (size_t i = 0; i < state_.size(); ++i) {
     const ArenaGroup& group = arena_.groups()[i];

@@ -13,6 +13,7 @@
 #include "tensor/check.h"
 #include "tensor/cuda_graph.h"
 #include "tensor/file.h"
+#include "tensor/op_scope.h"
 #include "tensor/primitives.h"
 #include "tensor/staged_tensor.h"
 #include "tensor/step_state.h"
@@ -117,6 +118,7 @@ Trainer::Trainer(RunSetup setup)
 }
 
 void Trainer::load_batches(int64_t step) {
+  const PhaseScope phase(Phase::data);
   for (int64_t micro = 0; micro < config_.accumulate; ++micro) {
     Batch& batch = batches_[static_cast<size_t>(micro)];
     setup_.batches->sample(static_cast<uint32_t>(step), micro * config_.batch_size, values_of(batch.ids.host()),

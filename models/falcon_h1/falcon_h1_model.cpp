@@ -130,15 +130,22 @@ Tensor FalconH1Model::final_norm(const Tensor& x) const {
 }
 
 Tensor FalconH1Model::hidden(const Tensor& ids, const ForwardContext& context) const {
+  const RegionScope embedding_region("embedding");
   const Tensor x = apply_dropout(embed(ids), context, "embed");  // [B,T,d]
-  return final_norm(run_layers(layers_, x, context));
+  const Tensor y = run_layers(layers_, x, context);
+  const RegionScope head_region("head");
+  return final_norm(y);
 }
 
 Tensor FalconH1Model::extend_hidden(const Tensor& ids, std::vector<LayerCache>& caches,
                                     const TokenPositions& positions) const {
+  const RegionScope embedding_region("embedding");
   Tensor x = embed(ids);  // [B,T,d]
-  for (size_t i = 0; i < layers_.size(); ++i)
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const RegionScope region("layers", static_cast<int64_t>(i));
     x = layers_[i]->forward(x, std::span(caches).subspan(2 * i, 2), positions);
+  }
+  const RegionScope head_region("head");
   return final_norm(x);
 }
 

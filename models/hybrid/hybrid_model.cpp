@@ -35,8 +35,11 @@ Tensor HybridModel::finish(const Tensor& x) const {
 }
 
 Tensor HybridModel::hidden(const Tensor& ids, const ForwardContext& context) const {
+  const RegionScope embedding_region("embedding");
   const Tensor x = apply_dropout(embedding(ids, embed_), context, "embed");  // [B,T,d]
-  return finish(run_layers(layers_, x, context));
+  const Tensor y = run_layers(layers_, x, context);
+  const RegionScope head_region("head");
+  return finish(y);
 }
 
 std::vector<Tensor> HybridModel::block_outputs(const Tensor& ids) const {
@@ -48,12 +51,16 @@ std::vector<Tensor> HybridModel::block_outputs(const Tensor& ids) const {
 
 Tensor HybridModel::extend_hidden(const Tensor& ids, std::vector<LayerCache>& caches,
                                   const TokenPositions& positions) const {
+  const RegionScope embedding_region("embedding");
   Tensor x = embedding(ids, embed_);  // [B,T,d]
   std::span<LayerCache> rest = caches;
-  for (const auto& layer : layers_) {
-    x = layer->forward(x, rest.first(layer->part_count()), positions);
-    rest = rest.subspan(layer->part_count());
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const RegionScope region("layers", static_cast<int64_t>(i));
+    const size_t parts = layers_[i]->part_count();
+    x = layers_[i]->forward(x, rest.first(parts), positions);
+    rest = rest.subspan(parts);
   }
+  const RegionScope head_region("head");
   return finish(x);
 }
 

@@ -63,14 +63,22 @@ I3Model::I3Model(const I3Config& config)
 }
 
 Tensor I3Model::hidden(const Tensor& ids, const ForwardContext& context) const {
+  const RegionScope embedding_region("embedding");
   const Tensor x = embedding_with_positions(ids, embed_.weight, pos_embed_.weight);  // [B,T,d]
-  return ln_f_.forward(run_layers(layers_, apply_dropout(x, context, "embed"), context));
+  const Tensor y = run_layers(layers_, apply_dropout(x, context, "embed"), context);
+  const RegionScope head_region("head");
+  return ln_f_.forward(y);
 }
 
 Tensor I3Model::extend_hidden(const Tensor& ids, std::vector<LayerCache>& caches,
                               const TokenPositions& positions) const {
+  const RegionScope embedding_region("embedding");
   Tensor x = embedding_with_positions(ids, embed_.weight, pos_embed_.weight, positions.offsets);  // [B,T,d]
-  for (size_t i = 0; i < layers_.size(); ++i) x = layers_[i]->forward(x, caches[i], positions);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const RegionScope region("layers", static_cast<int64_t>(i));
+    x = layers_[i]->forward(x, caches[i], positions);
+  }
+  const RegionScope head_region("head");
   return ln_f_.forward(x);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tensor/check.h"
+#include "tensor/op_scope.h"
 #include "tensor/philox.h"
 
 namespace vigor {
@@ -59,6 +60,8 @@ void BatchSampler::sample(uint32_t step, int64_t first_row, std::span<int32_t> i
   const size_t length = static_cast<size_t>(seq_len_);
   check(ids.size() == targets.size() && ids.size() % length == 0,
         "data: ids and targets must be [B,T] with T = {}; got {} and {} numbers", seq_len_, ids.size(), targets.size());
+  const PhaseScope phase(Phase::data);
+  const OpScope scope("sample_batch", {}, 0, static_cast<double>(ids.size_bytes() + targets.size_bytes()));
   const RandomKey key{seed_, RandomStream::data, /*salt=*/0, step};
   for (size_t row = 0; row < ids.size() / length; ++row) {
     const PhiloxWords random = random_block(key, static_cast<uint64_t>(first_row) + row);
