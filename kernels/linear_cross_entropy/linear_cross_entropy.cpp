@@ -18,11 +18,13 @@ namespace {
 constexpr int64_t kChunkLogitsCpu = int64_t{1} << 24, kChunkLogitsCuda = int64_t{1} << 26;
 constexpr int64_t kFewestTokens = 16;
 
-// Tokens in a chunk: the fewest chunks within the limit, all of about one size.
-int64_t chunk_tokens(int64_t N, int64_t V, Device device) {
+// Tokens in a chunk: the fewest chunks within the limit, all of about one size; a whole number of `unit`s, which may go
+// beyond the limit, unless one chunk has them all.
+int64_t chunk_tokens(int64_t N, int64_t V, Device device, int64_t unit) {
   const int64_t most = std::max(kFewestTokens, (device.is_cpu() ? kChunkLogitsCpu : kChunkLogitsCuda) / V);
   const int64_t chunks = (N + most - 1) / most;
-  return (N + chunks - 1) / chunks;
+  const int64_t tokens = (N + chunks - 1) / chunks;
+  return std::min(N, (tokens + unit - 1) / unit * unit);
 }
 
 // The logits of one chunk. On a GPU their rows begin at multiples of 128 bytes and more, whatever V is: kernels then
@@ -86,6 +88,13 @@ void check_arguments(const Tensor& x, const Tensor& weight, const Tensor& bias) 
          weight.size(0), describe(bias), describe(x));
 }
 
+void check_filter(const GradientFilter& filter, const Tensor& x) {
+  check(filter.threshold >= 0 && filter.threshold <= 1,
+        "linear_cross_entropy: the filter's threshold must be in 0 .. 1; got {}", filter.threshold);
+  if (filter.threshold > 0 && !x.device().is_cpu())
+    fail("linear_cross_entropy: gradients are filtered on a CPU only; x is {}", describe(x));
+}
+
 struct Result {
   Tensor losses;         // [N]
   Tensor loss_weight;    // [] f64: 1 / counted
@@ -97,8 +106,25 @@ struct Wanted {
   bool x = false, weight = false, bias = false;
 };
 
+// The memory that the filter works in.
+struct FilterScratch {
+  FilterScratch(const GradientFilter& filter, int64_t V, int64_t d, Dtype dtype, Dtype weight_dtype)
+      : threshold(filter.threshold),
+        count(filter.count),
+        largest(empty({V}, dtype)),
+        columns(empty({V}, Dtype::i32)),
+        dlogits(empty({kFilterTokens, kFilterColumns}, dtype)),
+        weight(empty({kFilterColumns, d}, weight_dtype)),
+        dw(empty({kFilterColumns, d}, dtype)) {}
+  FilterViews views() const { return {threshold, largest, columns, dlogits, weight, dw, count}; }
+
+  double threshold;
+  FilterCount* count;
+  Tensor largest, columns, dlogits, weight, dw;
+};
+
 Result compute(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& targets, int64_t ignore_index,
-               Wanted wanted) {
+               Wanted wanted, const GradientFilter& filter) {
   const int64_t N = x.size(0), V = weight.size(0);
   const Device device = x.device();
   const ClassTargets classes = class_targets("linear_cross_entropy", targets, N, V, ignore_index, device);
@@ -116,13 +142,21 @@ Result compute(const Tensor& x, const Tensor& weight, const Tensor& bias, const 
   if (wanted.x) r.dx = empty(x.shape(), dtype, device);
   if (wanted.weight) r.dw = empty(weight.shape(), dtype, device);
   if (wanted.bias) r.dbias = empty(bias.shape(), dtype, device);
-  const Tensor logits = logits_scratch(chunk_tokens(N, V, device), V, logits_dtype, device);
+  const bool filtered = filter.threshold > 0 && (wanted.x || wanted.weight);
+  const int64_t chunk = chunk_tokens(N, V, device, filtered ? kFilterTokens : 1);
+  const Tensor logits = logits_scratch(chunk, V, logits_dtype, device);
   const LinearCrossEntropyViews views{
       in,     w,        view_or_none(b),    classes.ids,        ignore_index,         r.loss_weight,
       logits, r.losses, view_or_none(r.dx), view_or_none(r.dw), view_or_none(r.dbias)};
   switch (device.kind) {
     case DeviceKind::cpu:
-      linear_cross_entropy_cpu(views);
+      if (filtered) {
+        const FilterScratch scratch(filter, V, x.size(1), dtype, w.dtype());
+        const FilterViews filter_views = scratch.views();
+        linear_cross_entropy_cpu(views, &filter_views);
+      } else {
+        linear_cross_entropy_cpu(views);
+      }
       break;
     case DeviceKind::cuda:
       if constexpr (kCudaBuild) linear_cross_entropy_cuda(views);
@@ -139,14 +173,15 @@ double product_flops(const Tensor& x, const Tensor& weight) {
 }  // namespace
 
 Tensor linear_cross_entropy(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& targets,
-                            int64_t ignore_index) {
+                            int64_t ignore_index, const GradientFilter& filter) {
   check_arguments(x, weight, bias);
+  check_filter(filter, x);
   const auto node = record<LinearCrossEntropyNode>({&x, &weight, &bias});
   Wanted wanted;
   if (node) wanted = {node->edges()[0].wanted(), node->edges()[1].wanted(), node->edges()[2].wanted()};
   OpScope scope("linear_cross_entropy", {&x, &weight, &bias, &targets},
                 product_flops(x, weight) * (1 + (wanted.x ? 1 : 0) + (wanted.weight ? 1 : 0)));
-  const Result r = compute(x, weight, bias, targets, ignore_index, wanted);
+  const Result r = compute(x, weight, bias, targets, ignore_index, wanted, filter);
   const Tensor loss = empty({}, r.losses.dtype(), x.device());
   switch (x.device().kind) {
     case DeviceKind::cpu:
@@ -174,7 +209,7 @@ Tensor linear_cross_entropy_per_token(const Tensor& x, const Tensor& weight, con
                                       int64_t ignore_index) {
   check_arguments(x, weight, bias);
   OpScope scope("linear_cross_entropy", {&x, &weight, &bias, &targets}, product_flops(x, weight));
-  const Tensor losses = compute(x, weight, bias, targets, ignore_index, {}).losses;
+  const Tensor losses = compute(x, weight, bias, targets, ignore_index, {}, {}).losses;
   scope.done({&losses});
   return losses;
 }

@@ -23,6 +23,16 @@
 //            gradient buffer takes over the memory of dW; x and weight are not kept.
 // scratch    the logits of one chunk, at most 64 MB (CUDA: 256 MB) or 16 tokens
 //
+// filter     with a threshold above 0, dlogits is set to 0, for dx and dW, in every block of 128 tokens (from the first
+//            on; the last may be shorter) x one entry of the vocabulary in which |softmax - onehot| is below the
+//            threshold for all tokens. The two products then run over the other columns alone, gathered a thousand at a
+//            time. After Wijmans et al. 2024, "Cut Your Losses in Large-Vocabulary Language Models", arXiv:2411.09009,
+//            who sort the vocabulary to fill blocks of 256 entries; single columns need no sorting. The loss and dbias,
+//            which takes no product, stay exact.
+//            What is lost: each token's part of dlogits by less than threshold an entry, so at most threshold V in sum,
+//            beside 2 (1 - p_target) in whole. Above 1 / V an untrained, flat softmax loses all but its targets.
+//            CPU only; scratch 8 V + 4 thousand (128 + 2 d) bytes.
+//
 // CUDA       three products of cuBLASLt a chunk, and between them one kernel for loss and gradient with a block a row:
 //            it reads each logit once and writes its gradient in place (rows above 96 KB are read twice), so that a
 //            logit costs 5 accesses in all. Up to 96 KB of shared memory a block. Nothing waits for the host.
@@ -30,10 +40,20 @@
 
 namespace vigor {
 
-// Differentiable in x, weight and bias. Throws std::invalid_argument for other shapes or dtypes, and for a target out
-// of range, naming its index; on CUDA such a target makes the loss and the gradients NaN.
+// Blocks of dlogits that were made by filtered backward passes, and those of them that were not skipped.
+struct FilterCount {
+  int64_t kept = 0, all = 0;
+};
+
+struct GradientFilter {
+  double threshold = 0;  // in 0 .. 1; 0: nothing is skipped, and the result is that without a filter, bit by bit
+  FilterCount* count = nullptr;  // added to, where given
+};
+
+// Differentiable in x, weight and bias. Throws std::invalid_argument for other shapes or dtypes, for a filter on CUDA,
+// and for a target out of range, naming its index; on CUDA such a target makes the loss and the gradients NaN.
 Tensor linear_cross_entropy(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& targets,
-                            int64_t ignore_index = -1);
+                            int64_t ignore_index = -1, const GradientFilter& filter = {});
 
 // The loss of each token, [N], 0 where ignored: for evaluation, without gradients.
 Tensor linear_cross_entropy_per_token(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& targets,

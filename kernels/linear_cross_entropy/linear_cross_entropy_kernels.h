@@ -1,4 +1,5 @@
 #pragma once
+#include "kernels/linear_cross_entropy/linear_cross_entropy.h"
 #include "tensor/view.h"
 
 namespace vigor {
@@ -14,7 +15,24 @@ struct LinearCrossEntropyViews {
   TensorView losses;         // [N] of S, written
   TensorView dx, dw, dbias;  // [N,d], [V,d], [V] of S, written: for dloss = 1; each may be undefined
 };
-void linear_cross_entropy_cpu(const LinearCrossEntropyViews& views);
+
+// Tokens in a block of the filter. The products of fewer would run slower, and more have fewer columns in which all are
+// below the threshold.
+inline constexpr int64_t kFilterTokens = 128;
+inline constexpr int64_t kFilterColumns = 1024;  // gathered at a time: 2 MB of weights for d = 512, as an L2 cache has
+
+// What the filter works in; a chunk is a whole number of its blocks, but for the last. S as above.
+struct FilterViews {
+  double threshold;
+  TensorView largest;  // [V] of S: of |dlogits|, over the tokens of a block
+  TensorView columns;  // [V] i32: those that are not skipped
+  TensorView dlogits;  // [kFilterTokens,kFilterColumns] of S, these columns of dlogits
+  TensorView weight;   // [kFilterColumns,d] in the dtype of weight, these rows of it
+  TensorView dw;       // [kFilterColumns,d] of S
+  FilterCount* count;  // may be null
+};
+// `filter` is null for the plain gradients.
+void linear_cross_entropy_cpu(const LinearCrossEntropyViews& views, const FilterViews* filter = nullptr);
 // A target out of range makes its loss and its gradients NaN.
 void linear_cross_entropy_cuda(const LinearCrossEntropyViews& views);
 

@@ -2,11 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "autograd/engine.h"
 #include "autograd/variable.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 #include "kernels/linear/linear.h"
 #include "kernels/linear_cross_entropy/linear_cross_entropy_kernels.h"
+#include "kernels/matmul/matmul.h"
+#include "kernels/views/views.h"
 #include "tensor/allocator.h"
 #include "tests/support/testing.h"
 
@@ -144,6 +148,165 @@ TEST(LinearCrossEntropy, PerTokenLosses) {
   for (const float loss : losses.to_vector<float>()) sum += static_cast<double>(loss);
   EXPECT_EQ(losses.to_vector<float>()[2], 0);
   EXPECT_NEAR(sum / 4, static_cast<double>(linear_cross_entropy(in[0], in[1], in[2], targets).item<float>()), 1e-6);
+}
+
+struct Outcome {
+  Tensor loss, dx, dw, dbias;
+  FilterCount count;
+};
+
+Outcome run_filtered(const std::vector<Tensor>& values, const Tensor& targets, double threshold, Dtype dtype) {
+  std::vector<Tensor> in;
+  for (const Tensor& x : values) in.push_back(x.defined() ? set_requires_grad(testing::converted(x, dtype)) : Tensor());
+  Outcome out;
+  out.loss = linear_cross_entropy(in[0], in[1], in[2], targets, -1, {threshold, &out.count});
+  backward(out.loss);
+  out.dx = grad(in[0]);
+  out.dw = grad(in[1]);
+  if (in[2].defined()) out.dbias = grad(in[2]);
+  return out;
+}
+
+// dlogits with zeros in the blocks that are skipped, and what follows from it: the definition, in f64.
+Outcome filtered_definition(const std::vector<Tensor>& values, const Tensor& targets, double threshold) {
+  const Tensor& x = values[0];
+  const int64_t N = x.size(0), V = values[1].size(0);
+  const Tensor logits = set_requires_grad(linear(x, values[1], values[2]));
+  Outcome out;
+  out.loss = cross_entropy(logits, targets);
+  backward(out.loss);
+  const Tensor dlogits = grad(logits);
+  int64_t counted = 0;
+  for (int64_t i = 0; i < N; ++i) counted += targets.data<int32_t>()[i] >= 0 ? 1 : 0;
+  const Tensor filtered = clone(dlogits), ones = full({1, N}, 1, Dtype::f64);
+  for (int64_t start = 0; start < N; start += kFilterTokens) {
+    const int64_t end = std::min(N, start + kFilterTokens);
+    for (int64_t v = 0; v < V; ++v) {
+      double largest = 0;
+      for (int64_t i = start; i < end; ++i)
+        largest = std::max(largest, std::abs(dlogits.data<double>()[i * V + v]) * static_cast<double>(counted));
+      ++out.count.all;
+      if (largest >= threshold) ++out.count.kept;
+      else
+        for (int64_t i = start; i < end; ++i) filtered.data<double>()[i * V + v] = 0;
+    }
+  }
+  out.dx = matmul(filtered, values[1]);
+  out.dw = matmul(transpose(filtered, 0, 1), x);
+  out.dbias = reshape(matmul(ones, dlogits), {V});
+  return out;
+}
+
+// x [N,d] and weight [V,d] whose softmax has a few large entries a token.
+std::vector<Tensor> peaked(int64_t N, int64_t d, int64_t V) {
+  return {random({N, d}, Dtype::f64, 1, -4, 4), random({V, d}, Dtype::f64, 2, -4, 4), random({V}, Dtype::f64, 3)};
+}
+
+TEST(LinearCrossEntropyFilter, EqualsTheDefinition) {
+  struct Case {
+    int64_t N, d, V;
+    double threshold;
+  };
+  for (const Case& c : {Case{1, 1, 1, 0.5}, Case{5, 8, 70, 1e-3}, Case{300, 6, 2500, 0x1p-12}, Case{129, 3, 40, 0.9}})
+    for (const bool some_ignored : {false, true}) {
+      SCOPED_TRACE(c.N);
+      Tensor targets = random_ids({c.N}, c.V);
+      if (some_ignored) targets.data<int32_t>()[c.N / 2] = -1;
+      const std::vector<Tensor> in = peaked(c.N, c.d, c.V);
+      const Outcome expected = filtered_definition(in, targets, c.threshold);
+      for (const Dtype dtype : {Dtype::f64, Dtype::f32}) {
+        const Outcome found = run_filtered(in, targets, c.threshold, dtype);
+        const double tolerance = dtype == Dtype::f64 ? 1e-13 : 2e-6;
+        expect_close(found.loss, expected.loss, tolerance, tolerance);
+        expect_close(found.dx, expected.dx, tolerance, 10 * tolerance);
+        expect_close(found.dw, expected.dw, tolerance, 10 * tolerance);
+        expect_close(found.dbias, expected.dbias, tolerance, 10 * tolerance);
+        EXPECT_EQ(found.count.all, expected.count.all);
+        EXPECT_EQ(found.count.kept, expected.count.kept);
+      }
+    }
+}
+
+// A peaked softmax needs few columns, and what is lost is as little as the card says: the threshold at most for each
+// entry of dlogits.
+TEST(LinearCrossEntropyFilter, SkipsMostAndLosesLittle) {
+  const int64_t N = 200, d = 16, V = 3000;
+  const double threshold = 0x1p-12;
+  const std::vector<Tensor> in = peaked(N, d, V);
+  const Tensor targets = random_ids({N}, V);
+  const Outcome dense = run_filtered(in, targets, 0, Dtype::f64),
+                found = run_filtered(in, targets, threshold, Dtype::f64);
+  EXPECT_EQ(found.count.all, 2 * V);
+  EXPECT_LT(found.count.kept, V / 2);
+  EXPECT_GE(found.count.kept, 180);  // the targets, some of them twice
+  EXPECT_EQ(found.loss.item<double>(), dense.loss.item<double>());
+  expect_close(found.dbias, dense.dbias, 1e-15, 1e-12);
+  // |w| and |x| are at most 4: an element of dx lacks at most V thresholds, one of dW at most N, of tokens' 1 / N each.
+  const double of_dx = 4 * threshold * static_cast<double>(V) / static_cast<double>(N), of_dw = 4 * threshold;
+  expect_close(found.dx, dense.dx, of_dx, 0);
+  expect_close(found.dw, dense.dw, of_dw, 0);
+}
+
+// Nothing is below a threshold that no probability reaches; and 0 is the operation without a filter, bit by bit.
+TEST(LinearCrossEntropyFilter, LosesNothingWhereNothingIsSkipped) {
+  const std::vector<Tensor> in = {random({260, 6}, Dtype::f64, 1), random({1500, 6}, Dtype::f64, 2), Tensor()};
+  const Tensor targets = random_ids({260}, 1500);
+  const Outcome dense = run_filtered(in, targets, 0, Dtype::f32), found = run_filtered(in, targets, 1e-9, Dtype::f32);
+  EXPECT_EQ(dense.count.all, 0);
+  EXPECT_EQ(found.count.kept, found.count.all);
+  EXPECT_EQ(found.count.all, 3 * 1500);
+  expect_close(found.dx, dense.dx, 1e-9, 1e-5);
+  expect_close(found.dw, dense.dw, 1e-9, 1e-5);
+
+  const std::vector<Tensor> plain = leaves(260, 6, 1500, Dtype::f32);
+  backward(linear_cross_entropy(plain[0], plain[1], plain[2], targets));
+  const Outcome off = run_filtered(plain, targets, 0, Dtype::f32);
+  testing::expect_equal(off.dx, grad(plain[0]));
+  testing::expect_equal(off.dw, grad(plain[1]));
+  testing::expect_equal(off.dbias, grad(plain[2]));
+}
+
+TEST(LinearCrossEntropyFilter, ChunksAreWholeBlocks) {
+  const int64_t N = 300, d = 4, V = 60;
+  std::vector<Tensor> in = peaked(N, d, V);
+  const Tensor targets = random_ids({N}, V, Dtype::i64), weight = full({}, 1.0 / 300, Dtype::f64);
+  std::vector<Tensor> whole;
+  for (const int64_t chunk : {N, int64_t{256}, kFilterTokens}) {
+    const std::vector<Tensor> out = {empty({N}, Dtype::f64), empty({N, d}, Dtype::f64), empty({V, d}, Dtype::f64),
+                                     empty({V}, Dtype::f64)};
+    const Tensor largest = empty({V}, Dtype::f64), columns = empty({V}, Dtype::i32);
+    const Tensor block = empty({kFilterTokens, kFilterColumns}, Dtype::f64),
+                 rows = empty({kFilterColumns, d}, Dtype::f64);
+    const Tensor products = empty({kFilterColumns, d}, Dtype::f64);
+    const FilterViews filter{1e-2, largest, columns, block, rows, products, nullptr};
+    linear_cross_entropy_cpu(
+        {in[0], in[1], in[2], targets, -1, weight, empty({chunk, V}, Dtype::f64), out[0], out[1], out[2], out[3]},
+        &filter);
+    if (whole.empty()) whole = out;
+    for (size_t i = 0; i < out.size(); ++i) expect_close(out[i], whole[i], 1e-15, 1e-12);
+  }
+}
+
+// A gradient that is not finite must not vanish in a block that is skipped.
+TEST(LinearCrossEntropyFilter, KeepsNaN) {
+  for (const Dtype dtype : {Dtype::f32, Dtype::f64}) {
+    std::vector<Tensor> in = peaked(3, 4, 50);
+    in[0].data<double>()[1] = NAN;
+    const Outcome found = run_filtered(in, random_ids({3}, 50), 0.1, dtype);
+    EXPECT_EQ(found.count.kept, 50);
+    EXPECT_TRUE(std::isnan(found.dx.to_vector<double>()[0]));
+    EXPECT_TRUE(std::isnan(found.dw.to_vector<double>()[0]));
+  }
+}
+
+TEST(LinearCrossEntropyFilter, Errors) {
+  const std::vector<Tensor> in = leaves(3, 4, 5, Dtype::f32);
+  for (const double threshold : {-0.1, 1.5, static_cast<double>(NAN)})
+    expect_error(
+        [&] {
+          linear_cross_entropy(in[0], in[1], in[2], zeros({3}, Dtype::i32), -1, {threshold, nullptr});
+        },
+        {"linear_cross_entropy: the filter's threshold must be in 0 .. 1"});
 }
 
 TEST(LinearCrossEntropy, Errors) {
