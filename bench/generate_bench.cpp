@@ -16,7 +16,7 @@
 #endif
 
 #include "bench/measure.h"
-#include "bench/read_probe.h"
+#include "train/profile/read_probe.h"
 #include "models/families.h"
 #include "models/generation.h"
 #include "tensor/op_scope.h"

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "bench/fma_peak.h"
+#include "train/profile/fma_peak.h"
 
 namespace vigor {
 

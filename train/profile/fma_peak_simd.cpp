@@ -1,4 +1,4 @@
-#include "bench/fma_peak.h"
+#include "train/profile/fma_peak.h"
 
 namespace vigor::VIGOR_ISA {
 

@@ -1,4 +1,4 @@
-#include "bench/read_probe.h"
+#include "train/profile/read_probe.h"
 
 namespace vigor::VIGOR_ISA {
 
