@@ -1,0 +1,99 @@
+// Memory over the step: what the allocator had handed out after every change, with the phases below.
+function drawMemory() {
+  const chart = h("div", { class: "chart" }), reading = h("p", { class: "path", "aria-live": "polite" });
+  const { memory } = profile;
+  const where = [memory.peak_operation, memory.peak_layer].filter(Boolean).join(" in ");
+  section("memory", "Memory over the step",
+    `From ${format.bytes(memory.start_bytes)} at the start to ${format.bytes(memory.peak_bytes)} at the peak` +
+    `${where ? `, which ${where} reached` : ""}. Move along it, or use the arrow keys, to see what ran.`, chart, reading);
+  if (memory.timeline.length === 0) chart.append(h("p", { class: "empty" }, "This profile has no memory samples."));
+  else responsive(chart, (width) => chart.replaceChildren(memoryChart(width, reading)));
+}
+
+function memoryChart(width, reading) {
+  const small = width < 620, height = small ? 240 : 300;
+  const box = { left: small ? 46 : 62, right: width - 10, top: 26, bottom: height - 52 };
+  const curves = [before, profile].filter((one) => one?.memory.timeline.length);
+  const end = Math.max(...curves.map((one) => stepEnd(one))) || 1;
+  const most = Math.max(...curves.map((one) => one.memory.peak_bytes), ...curves.flatMap((one) => samplePeak(one)[1])) || 1;
+  const ticks = linearTicks(most * 1.04, small ? 4 : 5), high = Math.max(most * 1.08, ticks[ticks.length - 1]);
+  const x = (seconds) => box.left + (box.right - box.left) * seconds / end;
+  const y = (bytes) => box.bottom - (box.bottom - box.top) * bytes / high;
+
+  const parts = ticks.map((tick) => [
+    s("line", { class: "grid", x1: box.left, x2: box.right, y1: y(tick), y2: y(tick) }),
+    s("text", { class: "tick", x: box.left - 8, y: y(tick) + 4, "text-anchor": "end" }, format.bytes(tick)),
+  ]);
+  for (const tick of linearTicks(end, small ? 4 : 8)) {
+    parts.push(s("text", { class: "tick", x: x(tick), y: box.bottom + 32, "text-anchor": tick > end * 0.97 ? "end" : "middle" },
+      format.seconds(tick)));
+  }
+  for (const span of phaseSpans(profile.timeline)) {
+    parts.push(s("rect", { class: `span phase-${span.phase}`, x: x(span.start), width: Math.max(0.5, x(span.end) - x(span.start)),
+      y: box.bottom + 5, height: 8 }, s("title", {}, span.phase)));
+  }
+  if (before?.memory.timeline.length) parts.push(s("path", { class: "curve was", d: stairs(before, x, y) }));
+  const line = stairs(profile, x, y);
+  parts.push(s("path", { class: "area", d: `${line}V${box.bottom}H${x(profile.memory.timeline[0][0])}Z` }),
+    s("path", { class: "curve", d: line }));
+  for (const one of curves) parts.push(peakMark(one, x, y, box));
+
+  const cursor = s("line", { class: "cursor", y1: box.top, y2: box.bottom, visibility: "hidden" });
+  let at = 0;
+  const move = (index) => {
+    const samples = profile.memory.timeline;
+    at = Math.max(0, Math.min(samples.length - 1, index));
+    cursor.setAttribute("x1", x(samples[at][0]));
+    cursor.setAttribute("x2", x(samples[at][0]));
+    cursor.setAttribute("visibility", "visible");
+    reading.textContent = memoryReading(samples[at]);
+  };
+  const plot = s("svg", {
+    viewBox: `0 0 ${width} ${height}`, width, height, tabindex: "0", role: "group",
+    "aria-label": `Memory over the step, ${profile.memory.timeline.length} samples`,
+    onpointermove: (event) => {
+      const seconds = (event.clientX - plot.getBoundingClientRect().left - box.left) / (box.right - box.left) * end;
+      move(profile.memory.timeline.findLastIndex(([time]) => time <= seconds));
+    },
+    onkeydown: (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1, PageDown: 50, PageUp: -50, Home: -Infinity, End: Infinity }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      move(at + step);
+    },
+  }, parts, cursor);
+  return plot;
+}
+
+const stepEnd = (one) => Math.max(...one.memory.timeline.map(([time]) => time), ...one.timeline.map((event) => event.start + event.seconds));
+const samplePeak = (one) => one.memory.timeline.reduce((best, sample) => (sample[1] > best[1] ? sample : best), [0, 0]);
+
+// Memory stays as it is until the next sample.
+const stairs = (one, x, y) => one.memory.timeline.map(([time, bytes], i) => `${i ? "H" : "M"}${x(time).toFixed(1)}${i ? "V" : " "}${y(bytes).toFixed(1)}`)
+  .join("");
+
+// Neighbouring operations of one phase as one span.
+function phaseSpans(timeline) {
+  const spans = [];
+  for (const event of mainThread(timeline)) {
+    const phase = phaseOf(event.phase), last = spans[spans.length - 1], end = event.start + event.seconds;
+    if (last?.phase === phase) last.end = Math.max(last.end, end);
+    else spans.push({ phase, start: event.start, end });
+  }
+  return spans;
+}
+
+function peakMark(one, x, y, box) {
+  const [time, bytes] = samplePeak(one), right = x(time) < (box.left + box.right) / 2;
+  const name = before ? (one === profile ? "after: " : "before: ") : "";
+  return s("g", { class: one === profile ? "peak" : "peak was" },
+    s("circle", { cx: x(time), cy: y(bytes), r: 4 }),
+    s("text", { class: "name", x: x(time) + (right ? 9 : -9), y: y(bytes) - 7, "text-anchor": right ? "start" : "end" },
+      `${name}${format.bytes(one.memory.peak_bytes)}`));
+}
+
+function memoryReading([time, bytes]) {
+  const running = mainThread(profile.timeline).findLast((event) => event.start <= time && time <= event.start + event.seconds);
+  const what = running ? [running.phase, running.layer, running.name].filter(Boolean).join(" › ") : "between operations";
+  return `${format.seconds(time)}: ${format.bytes(bytes)}, ${what}`;
+}
