@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "tensor/threads.h"
+
 namespace vigor {
 
 inline constexpr int64_t kElementsPerBlock = 1 << 14;  // element by element; below it, starting threads does not pay
@@ -12,8 +14,7 @@ inline constexpr int64_t kElementsPerBlock = 1 << 14;  // element by element; be
 template <class F>
 void parallel_blocks(int64_t n, int64_t block, F&& f) {
   const int64_t blocks = (n + block - 1) / block;
-#pragma omp parallel for schedule(static) if (blocks > 1)
-  for (int64_t i = 0; i < blocks; ++i) f(i * block, std::min(n, (i + 1) * block));
+  parallel_for(blocks, blocks > 1, [&](int64_t i) { f(i * block, std::min(n, (i + 1) * block)); });
 }
 
 }  // namespace vigor

@@ -9,6 +9,7 @@
 #include "tensor/primitives_cuda.h"
 #include "tensor/strided_loop.h"
 #include "tensor/tensor.h"
+#include "tensor/threads.h"
 
 namespace vigor {
 namespace {
@@ -31,14 +32,13 @@ void for_each_stretch(const StridedLoop<N>& loop, F&& f) {
   const int64_t n = loop.row_length();
   const int64_t rows = loop.rows();
   const int64_t cuts = rows == 1 ? std::max<int64_t>(1, n / kParallelElements) : 1;
-#pragma omp parallel for schedule(static) if (rows * n > kParallelElements)
-  for (int64_t i = 0; i < rows * cuts; ++i) {
+  parallel_for(rows * cuts, rows * n > kParallelElements, [&](int64_t i) {
     std::array<int64_t, N> offsets = loop.row_offsets(i / cuts);
     const int64_t begin = n * (i % cuts) / cuts;
     const int64_t end = n * (i % cuts + 1) / cuts;
     for (int k = 0; k < N; ++k) offsets[static_cast<size_t>(k)] += begin * loop.inner_stride(k);
     f(offsets, end - begin);
-  }
+  });
 }
 
 template <class T>
@@ -65,8 +65,7 @@ void copy_transposed(To* y, const From* x, const StridedLoop<2>& loop, int dim) 
   others[dim] = others[others.rank() - 1] = 1;
   const StridedLoop<2> matrices(others, loop.strides);
   const int64_t count = matrices.row_length();
-#pragma omp parallel for schedule(static) if (rows * columns * others.numel() > kParallelElements)
-  for (int64_t task = 0; task < others.numel() * bands; ++task) {
+  parallel_for(others.numel() * bands, rows * columns * others.numel() > kParallelElements, [&](int64_t task) {
     const int64_t matrix = task / bands;
     const auto at = matrices.row_offsets(matrix / count);
     To* out = y + at[0] + matrix % count * matrices.inner_stride(0);
@@ -77,7 +76,7 @@ void copy_transposed(To* y, const From* x, const StridedLoop<2>& loop, int dim) 
       for (int64_t row = first_row; row < end_row; ++row)
         for (int64_t c = first; c < std::min(columns, first + kTile); ++c)
           out[row * y_row + c] = convert<To>(in[row + c * x_column]);
-  }
+  });
 }
 
 template <class To, class From>
@@ -125,8 +124,8 @@ void fill_random(const TensorView& y, const char* op, F value_of) {
     const int64_t step = loop.inner_stride(0);
     for (int64_t row = 0; row < loop.rows(); ++row) {
       T* out = y.as<T>() + loop.row_offsets(row)[0];
-#pragma omp parallel for schedule(static) if (n > kParallelElements)
-      for (int64_t i = 0; i < n; ++i) out[i * step] = convert<T>(value_of(static_cast<uint64_t>(row * n + i)));
+      parallel_for(n, n > kParallelElements,
+                   [&](int64_t i) { out[i * step] = convert<T>(value_of(static_cast<uint64_t>(row * n + i))); });
     }
   });
 }

@@ -5,9 +5,9 @@
 
 #include "kernels/attention/attention_kernels.h"
 #include "kernels/attention/attention_simd.h"
-#include "kernels/threads.h"
 #include "tensor/dtype.h"
 #include "tensor/primitives.h"
+#include "tensor/threads.h"
 
 namespace vigor {
 namespace {
@@ -105,8 +105,7 @@ void forward_blocks(const AttentionInputs& in, const TensorView& y, const Tensor
   const Sizes n(in);
   const int64_t blocks = (n.Tq + kAttentionBlock - 1) / kAttentionBlock;
   // Late blocks of queries see more keys: threads fetch work one block at a time.
-#pragma omp parallel for schedule(dynamic) if (!n.serial())
-  for (int64_t unit = 0; unit < n.B * n.Hq * blocks; ++unit) {
+  parallel_tasks(n.B * n.Hq * blocks, !n.serial(), [&](int64_t unit) {
     const int64_t b = unit / (n.Hq * blocks), h = unit / blocks % n.Hq, i = unit % blocks * kAttentionBlock;
     VIGOR_PICK(attention_forward_block)
     (AttentionForwardBlock<X>{std::min(kAttentionBlock, n.Tq - i), n.P, visible_keys(in, b, i),
@@ -114,7 +113,7 @@ void forward_blocks(const AttentionInputs& in, const TensorView& y, const Tensor
                               head<const X>(in.k, b, h / n.group), head<const X>(in.v, b, h / n.group),
                               head<X>(y, b, h, i), lse.as<float>() + (b * n.Hq + h) * n.Tq + i,
                               scratch.as<float>() + thread_index() * attention_forward_block_scratch(n.P)});
-  }
+  });
 }
 
 template <class X>
@@ -122,15 +121,14 @@ void forward_few_queries(const AttentionInputs& in, const TensorView& y, const T
                          const TensorView& scratch) {
   const Sizes n(in);
   const int64_t scratch_size = attention_few_queries_scratch(n.group, n.Tq, n.P);
-#pragma omp parallel for schedule(static) if (!n.serial())
-  for (int64_t unit = 0; unit < n.B * n.Hkv; ++unit) {
+  parallel_for(n.B * n.Hkv, !n.serial(), [&](int64_t unit) {
     const int64_t b = unit / n.Hkv, kv = unit % n.Hkv, h = kv * n.group;
     VIGOR_PICK(attention_few_queries)
     (AttentionFewQueries<X>{n.group, n.Tq, n.P, visible_keys(in, b, 0), static_cast<float>(in.scale),
                             head<const X>(in.q, b, h), head<const X>(in.k, b, kv), head<const X>(in.v, b, kv),
                             head<X>(y, b, h), in.q.strides[2], y.strides[2], lse.as<float>() + (b * n.Hq + h) * n.Tq,
                             scratch.as<float>() + thread_index() * scratch_size});
-  }
+  });
 }
 
 // A thread does all query heads of one key head, one block of queries after the other: so the sums dk and dv have one
@@ -138,8 +136,7 @@ void forward_few_queries(const AttentionInputs& in, const TensorView& y, const T
 template <class X>
 void backward_blocks(const AttentionInputs& in, const AttentionGradients& grads, const TensorView& scratch) {
   const Sizes n(in);
-#pragma omp parallel for schedule(dynamic) if (!n.serial())
-  for (int64_t unit = 0; unit < n.B * n.Hkv; ++unit) {
+  parallel_tasks(n.B * n.Hkv, !n.serial(), [&](int64_t unit) {
     const int64_t b = unit / n.Hkv, kv = unit % n.Hkv;
     const HeadRows<float> dk = head<float>(grads.dk, b, kv), dv = head<float>(grads.dv, b, kv);
     for (int64_t h = kv * n.group; h < (kv + 1) * n.group; ++h)
@@ -153,7 +150,7 @@ void backward_blocks(const AttentionInputs& in, const AttentionGradients& grads,
             grads.dlse.defined() ? grads.dlse.as<float>() + row : nullptr, head<float>(grads.dq, b, h, i), dk, dv,
             scratch.as<float>() + thread_index() * attention_backward_block_scratch(n.P)});
       }
-  }
+  });
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "kernels/causal_conv1d/causal_conv1d_simd.h"
 #include "kernels/sequence_batch.h"
 #include "tensor/primitives.h"
+#include "tensor/threads.h"
 
 namespace vigor {
 namespace {
@@ -192,12 +193,11 @@ void conv_forward(const TensorView& y, const TensorView& last_state, const Causa
   const int64_t B = y.sizes[0], T = y.sizes[1], C = y.sizes[2];
   const int64_t blocks = (C + kChannelBlock - 1) / kChannelBlock;
   transpose_weight<W, S>(taps, in);
-#pragma omp parallel for schedule(static) if (B * T * C * in.K > kSerialWork)
-  for (int64_t i = 0; i < B * blocks; ++i) {
+  parallel_for(B * blocks, B * T * C * in.K > kSerialWork, [&](int64_t i) {
     const int64_t begin = i % blocks * kChannelBlock;
     forward_channels(Sequence<X>(in, i / blocks, taps.sizes[1]), y, last_state, taps.as<S>(), in.silu, begin,
                      std::min(C, begin + kChannelBlock));
-  }
+  });
 }
 
 template <class X, class W>
@@ -208,11 +208,12 @@ void conv_backward(const CausalConv1dInputs& in, const CausalConv1dGradients& gr
   transpose_weight<W, S>(taps, in);
   fill(dtaps, 0);
   // A thread keeps its channels for all sequences, so the sums over the batch have one order.
-#pragma omp parallel for schedule(static) if (B * T * C * in.K > kSerialWork)
-  for (int64_t begin = 0; begin < C; begin += kChannelBlock)
+  parallel_for((C + kChannelBlock - 1) / kChannelBlock, B * T * C * in.K > kSerialWork, [&](int64_t block) {
+    const int64_t begin = block * kChannelBlock;
     for (int64_t b = 0; b < B; ++b)
       backward_channels(Sequence<X>(in, b, taps.sizes[1]), grads, taps.as<S>(), dtaps.as<S>(), in.silu, begin,
                         std::min(C, begin + kChannelBlock));
+  });
   put_gradient<W>(grads.dweight, dtaps.as<S>(), in.K, C, dtaps.sizes[1]);
   put_gradient<W>(grads.dbias, dtaps.as<S>() + in.K * dtaps.sizes[1], 1, C, dtaps.sizes[1]);
 }

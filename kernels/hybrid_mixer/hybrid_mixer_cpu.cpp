@@ -6,6 +6,7 @@
 #include "kernels/hybrid_mixer/hybrid_mixer_simd.h"
 #include "kernels/sequence_batch.h"
 #include "tensor/primitives.h"
+#include "tensor/threads.h"
 
 namespace vigor {
 namespace {
@@ -99,6 +100,7 @@ void channels_backward(const HybridChannelsBackward<X, float>& p) {
 
 // Channels that one thread scans together: four vectors of the widest instruction set.
 constexpr int64_t kChannelBlock = 64;
+int64_t channel_blocks(int64_t d) { return (d + kChannelBlock - 1) / kChannelBlock; }
 // Multiplications below which starting threads costs more than it saves.
 constexpr int64_t kSerialWork = 1 << 14;
 
@@ -121,12 +123,12 @@ void hybrid_mixer_forward(const HybridMixerInputs& in, const HybridMixerOutputs&
   S* s = out.s.as<S>();
   gemm(B * T, n, d, {in.x.as<X>(), d}, {in.ssm_b.as<S>(), d, Transpose::yes}, {s, n});  // U = X B^T
   pack<S>(out.a_packed, in.ssm_a, Transpose::yes);
-#pragma omp parallel for schedule(static) if (B > 1 && B * T * n * n > kSerialWork)
-  for (int64_t b = 0; b < B; ++b)
+  parallel_for(B, B > 1 && B * T * n * n > kSerialWork, [&](int64_t b) {
     state_forward({steps_of(in.lengths, in.resets, b, T), n, columns, out.a_packed.as<S>(), s + b * T * n,
                    row_or_null<S>(in.s0, b), row_or_null<S>(out.s_last, b)});
-#pragma omp parallel for schedule(static) if (B * T * d > kSerialWork)
-  for (int64_t c = 0; c < d; c += kChannelBlock)
+  });
+  parallel_for(channel_blocks(d), B * T * d > kSerialWork, [&](int64_t block) {
+    const int64_t c = block * kChannelBlock;
     for (int64_t b = 0; b < B; ++b) {
       const int64_t first = b * T * d + c;
       channels_forward(HybridChannelsForward<X, S>{steps_of(in.lengths, in.resets, b, T),
@@ -134,6 +136,7 @@ void hybrid_mixer_forward(const HybridMixerInputs& in, const HybridMixerOutputs&
                                                    out.y.as<X>() + first, in.w_mix.as<S>() + c, in.skip_d.as<S>() + c,
                                                    row_or_null<S>(in.h0, b, c), row_or_null<S>(out.h_last, b, c)});
     }
+  });
   gemm(B * T, d, n, {s, n}, {in.ssm_c.as<S>(), n, Transpose::yes}, {out.y.as<X>(), d, Accumulate::yes});  // Y += S C^T
 }
 
@@ -146,17 +149,17 @@ void hybrid_mixer_backward(const HybridMixerInputs& in, const HybridMixerGradien
   S* g = grads.g.as<S>();
   gemm(B * T, n, d, {dy, d}, {in.ssm_c.as<S>(), n}, {g, n});  // dY C
   pack<S>(grads.a_packed, in.ssm_a, Transpose::no);
-#pragma omp parallel for schedule(static) if (B > 1 && B * T * n * n > kSerialWork)
-  for (int64_t b = 0; b < B; ++b)
+  parallel_for(B, B > 1 && B * T * n * n > kSerialWork, [&](int64_t b) {
     state_backward({steps_of(in.lengths, in.resets, b, T), n, columns, grads.a_packed.as<S>(), g + b * T * n,
                     s + b * T * n, row_or_null<S>(in.s0, b), row_or_null<S>(grads.ds_last, b),
                     grads.s_previous.as<S>() + b * T * n, row_or_null<S>(grads.ds0, b)});
+  });
 
   for (const GradientView& sum : {grads.dw_mix, grads.dskip_d})
     if (!sum.accumulate) fill(sum.view, 0);
-      // A thread keeps its channels for all sequences, so the sums over the batch have one order.
-#pragma omp parallel for schedule(static) if (B * T * d > kSerialWork)
-  for (int64_t c = 0; c < d; c += kChannelBlock)
+  // A thread keeps its channels for all sequences, so the sums over the batch have one order.
+  parallel_for(channel_blocks(d), B * T * d > kSerialWork, [&](int64_t block) {
+    const int64_t c = block * kChannelBlock;
     for (int64_t b = 0; b < B; ++b) {
       const int64_t first = b * T * d + c;
       channels_backward(HybridChannelsBackward<X, S>{
@@ -165,6 +168,7 @@ void hybrid_mixer_backward(const HybridMixerInputs& in, const HybridMixerGradien
           row_or_null<S>(grads.dh_last, b, c), row_or_null<S>(grads.dh0, b, c), grads.dw_mix.view.as<S>() + c,
           grads.dskip_d.view.as<S>() + c, grads.h.as<S>() + c});
     }
+  });
   // Rows of padding are zero in G, S and S_previous, so they add nothing to these sums over all B*T rows.
   const auto output = [](const GradientView& to, int64_t ld) {
     return GemmOutput(to.view.as<S>(), ld, to.accumulate ? Accumulate::yes : Accumulate::no);

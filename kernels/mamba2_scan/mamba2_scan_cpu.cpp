@@ -6,7 +6,6 @@
 #include "kernels/mamba2_scan/mamba2_scan_simd.h"
 #include "kernels/parallel.h"
 #include "kernels/sequence_batch.h"
-#include "kernels/threads.h"
 
 namespace vigor {
 namespace {
@@ -79,14 +78,13 @@ void forward_tasks(const Mamba2ScanInputs& in, const Mamba2ScanOutputs& out, flo
   const Tasks n(in);
   const int64_t scratch_size = mamba2_forward_scratch(n.most_heads(), n.P, n.N);
   const bool step = n.T == 1 && !out.chunk_states.defined();
-#pragma omp parallel for schedule(dynamic) if (!n.serial())
-  for (int64_t i = 0; i < n.count(); ++i) {
+  parallel_tasks(n.count(), !n.serial(), [&](int64_t i) {
     const Place at(n, i);
     const Mamba2Forward<X> task{make_task<X>(n, in, at, out.chunk_states, scratch + thread_index() * scratch_size),
                                 rows<X>(out.y, at.b, at.head), states(n, out.last_state, at)};
     if (step) VIGOR_PICK(mamba2_step)(task);
     else VIGOR_PICK(mamba2_forward)(task);
-  }
+  });
 }
 
 // Where the tasks leave dB and dC: in place, or as parts [parts,B,T,G,N] in f32, dB first, that are then added up.
@@ -119,8 +117,7 @@ void backward_tasks(const Mamba2ScanInputs& in, const Mamba2ScanGradients& grads
   if (group.in_place) dc = grads.dc.as<float>();
   scratch += group.scratch(n);
   const int64_t scratch_size = mamba2_backward_scratch(n.most_heads(), n.P, n.N);
-#pragma omp parallel for schedule(dynamic) if (!n.serial())
-  for (int64_t i = 0; i < n.count(); ++i) {
+  parallel_tasks(n.count(), !n.serial(), [&](int64_t i) {
     const Place at(n, i);
     const int64_t first = at.part * group.numel + (at.b * n.T * n.G + at.g) * n.N, step = n.G * n.N;
     float* const parameters = sums.as<float>() + at.b * 3 * n.H + at.head;
@@ -136,7 +133,7 @@ void backward_tasks(const Mamba2ScanInputs& in, const Mamba2ScanGradients& grads
                        parameters,
                        parameters + n.H,
                        parameters + 2 * n.H});
-  }
+  });
   if (group.in_place) return;
   add_parts<X>(grads.db, db, n.parts);
   add_parts<X>(grads.dc, dc, n.parts);

@@ -4,6 +4,7 @@
 
 #include "kernels/sampling/sampling_kernels.h"
 #include "tensor/dtype.h"
+#include "tensor/threads.h"
 
 namespace vigor {
 namespace {
@@ -121,10 +122,10 @@ void sample_cpu(const TensorView& ids, const TensorView& logits, const SamplingO
                 Candidate* candidates) {
   const int64_t B = logits.sizes[0], V = logits.sizes[1];
   visit_float(logits.dtype, "sample", [&]<class X>() {
-#pragma omp parallel for schedule(static) if (B > 1 && B * V > (1 << 15))
-    for (int64_t b = 0; b < B; ++b)
+    parallel_for(B, B > 1 && B * V > (1 << 15), [&](int64_t b) {
       ids.as<int32_t>()[b] = sample_row(logits.as<X>() + b * V, V, options, uniform_of(key, b),
                                         candidates != nullptr ? candidates + b * V : nullptr);
+    });
   });
 }
 

@@ -122,15 +122,14 @@ template <class X, class S, class F>
 void for_each_block(const SelectiveScanArguments& in, F&& f) {
   const int64_t T = in.x.sizes[1], E = in.x.sizes[2], N = in.b.sizes[2], blocks = selective_scan_blocks(E, N, kCpu);
   const int64_t all = in.x.sizes[0] * blocks;
-#pragma omp parallel for schedule(static) if (in.x.numel() > kSerialWork)
-  for (int64_t i = 0; i < all; ++i) {
+  parallel_for(all, in.x.numel() > kSerialWork, [&](int64_t i) {
     const int64_t b = i / blocks, block = i % blocks, e = block * kSelectiveChannels;
     f(b, block, e,
       SelectiveScanInputs<X, S>{steps_of(in.lengths, in.resets, b, T), std::min(kSelectiveChannels, E - e), E, N,
                                 rows_of<X>(in.x, b, e), rows_of<X>(in.delta, b, e), rows_of<X>(in.b, b),
                                 rows_of<X>(in.c, b), in.a_log.as<S>() + e * N, in.d.as<S>() + e,
                                 in.delta_bias.as<S>() + e});
-  }
+  });
 }
 
 template <class X, class S>

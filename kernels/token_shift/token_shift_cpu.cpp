@@ -75,11 +75,10 @@ template <class F>
 void for_each_block(const TensorView& x, F&& f) {
   const int64_t T = x.sizes[1], steps = token_shift_steps(kCpu), blocks = token_shift_blocks(T, kCpu),
                 all = x.sizes[0] * blocks;
-#pragma omp parallel for schedule(static) if (x.numel() > kElementsPerBlock)
-  for (int64_t i = 0; i < all; ++i) {
+  parallel_for(all, x.numel() > kElementsPerBlock, [&](int64_t i) {
     const int64_t begin = i % blocks * steps;
     f(i / blocks, i, begin, std::min(T, begin + steps));
-  }
+  });
 }
 
 template <class X, class S>

@@ -7,6 +7,7 @@
 #include "kernels/sequence_batch.h"
 #include "kernels/wkv/wkv_kernels.h"
 #include "kernels/wkv/wkv_simd.h"
+#include "tensor/threads.h"
 
 namespace vigor {
 namespace {
@@ -106,11 +107,10 @@ constexpr int64_t kSerialWork = 1 << 11;  // elements below which starting threa
 template <class F>
 void for_each_channel_block(const TensorView& k, F&& f) {
   const int64_t C = k.sizes[2], blocks = (C + kChannelBlock - 1) / kChannelBlock, all = k.sizes[0] * blocks;
-#pragma omp parallel for schedule(static) if (k.numel() > kSerialWork)
-  for (int64_t i = 0; i < all; ++i) {
+  parallel_for(all, k.numel() > kSerialWork, [&](int64_t i) {
     const int64_t c = i % blocks * kChannelBlock;
     f(i / blocks, c, std::min(kChannelBlock, C - c));
-  }
+  });
 }
 
 template <class X, class S>
