@@ -1,0 +1,48 @@
+#pragma once
+// What this machine can do at most, measured: the two limits of a roofline (Williams, Waterman and Patterson 2009).
+#include <time.h>
+
+#include <string>
+#include <vector>
+
+#include "tensor/device.h"
+#include "tensor/dtype.h"
+
+namespace vigor {
+
+// Seconds on a clock: CLOCK_MONOTONIC, or the processor time of this process or thread, which leaves out what other
+// programs had of the machine.
+inline double seconds_on(clockid_t clock) {
+  timespec time{};
+  clock_gettime(clock, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+struct MachinePeaks {
+  double fma_flops = 0;         // FLOP/s of multiply-adds on registers
+  double read_bytes_per_s = 0;  // reading from memory, and nothing else
+  double copy_bytes_per_s = 0;  // a copy in memory, bytes read and written
+  int threads = 0;              // that took part; 0 on a GPU
+  // Reading again and again what fits into some cache: by growing size, the last from memory.
+  struct Bandwidth {
+    double bytes, bytes_per_s;
+  };
+  std::vector<Bandwidth> reads;
+
+  // The most that an operation can have that moves so many bytes, which may all lie in a cache before it starts.
+  double bandwidth(double bytes) const;
+  // The shortest time for that work: the higher of the two limits.
+  double seconds(double flops, double bytes) const;
+};
+
+// Of this CPU, about a third of a second; the best of several rounds, as others may use the machine too.
+MachinePeaks measure_machine(int threads);
+// Of a GPU: a large copy, and a large square product in `dtype`. `quick`: small ones, for rehearsals.
+MachinePeaks measure_gpu(Device device, Dtype dtype, bool quick);
+
+// Multiply-adds of all threads on registers, over about a millisecond of `clock`: FLOP/s.
+double measure_peak(int threads, clockid_t clock);
+
+std::string cpu_name();  // "Intel(R) Xeon(R) Processor"
+
+}  // namespace vigor
