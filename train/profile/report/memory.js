@@ -12,11 +12,11 @@ function drawMemory() {
 
 function memoryChart(width, reading) {
   const small = width < 620, height = small ? 240 : 300;
-  const box = { left: small ? 46 : 62, right: width - 10, top: 26, bottom: height - 52 };
+  const box = { left: small ? 46 : 62, right: width - 10, top: 26, bottom: height - 40 };
   const curves = [before, profile].filter((one) => one?.memory.timeline.length);
   const end = Math.max(...curves.map((one) => stepEnd(one))) || 1;
   const most = Math.max(...curves.map((one) => one.memory.peak_bytes), ...curves.flatMap((one) => samplePeak(one)[1])) || 1;
-  const ticks = linearTicks(most * 1.04, small ? 4 : 5), high = Math.max(most * 1.08, ticks[ticks.length - 1]);
+  const high = most * 1.1, ticks = linearTicks(high, small ? 4 : 6);
   const x = (seconds) => box.left + (box.right - box.left) * seconds / end;
   const y = (bytes) => box.bottom - (box.bottom - box.top) * bytes / high;
 
@@ -36,7 +36,10 @@ function memoryChart(width, reading) {
   const line = stairs(profile, x, y);
   parts.push(s("path", { class: "area", d: `${line}V${box.bottom}H${x(profile.memory.timeline[0][0])}Z` }),
     s("path", { class: "curve", d: line }));
-  for (const one of curves) parts.push(peakMark(one, x, y, box));
+  // Two peaks may be at nearly one place: the earlier one has its name on the left.
+  const peaks = curves.map((one) => ({ one, time: samplePeak(one)[0] })).sort((a, b) => a.time - b.time);
+  peaks.forEach(({ one, time }, i) => parts.push(peakMark(one, x, y,
+    peaks.length > 1 ? (i === 1 && x(time) < box.right - 140) || x(time) < box.left + 140 : x(time) < (box.left + box.right) / 2)));
 
   const cursor = s("line", { class: "cursor", y1: box.top, y2: box.bottom, visibility: "hidden" });
   let at = 0;
@@ -83,8 +86,8 @@ function phaseSpans(timeline) {
   return spans;
 }
 
-function peakMark(one, x, y, box) {
-  const [time, bytes] = samplePeak(one), right = x(time) < (box.left + box.right) / 2;
+function peakMark(one, x, y, right) {
+  const [time, bytes] = samplePeak(one);
   const name = before ? (one === profile ? "after: " : "before: ") : "";
   return s("g", { class: one === profile ? "peak" : "peak was" },
     s("circle", { cx: x(time), cy: y(bytes), r: 4 }),

@@ -40,7 +40,7 @@ function tileChange({ value, text, better }) {
   if (!better) return h("small", {}, is === was ? "as before" : `before: ${was}`);
   const change = was > 0 ? is / was - 1 : 0;
   const kind = Math.abs(change) < 0.005 ? "" : change * better > 0 ? "gain" : "loss";
-  return h("small", {}, `was ${text(was)} `, h("b", { class: kind }, format.signed(change, format.percent)));
+  return h("small", {}, `was ${text(was)} `, kind ? h("b", { class: kind }, format.signed(change, format.percent)) : null);
 }
 
 // The step as a bar of its phases, over the same phases at the roofs of this machine.

@@ -65,7 +65,8 @@ function rooflineScale(rows, width, height, small) {
   return { x, y, x0, x1, y0, y1, box, plotLeft, moving, peak, read, ridge, place, small };
 }
 
-function rooflineAxes({ x, y, x0, x1, y0, y1, box, plotLeft, moving, peak, read, ridge, small }) {
+function rooflineAxes(scale) {
+  const { x, y, x0, x1, y0, y1, box, plotLeft, moving, peak, read, ridge, small } = scale;
   const parts = [];
   const ticks = (low, high) => {
     const decades = Math.log10(high / low), list = [];
@@ -100,11 +101,15 @@ function rooflineAxes({ x, y, x0, x1, y0, y1, box, plotLeft, moving, peak, read,
   parts.push(s("path", { class: "roof", d: `M${start}${x(low)} ${y(low * read)}L${bend}L${box.right} ${bend[1]}` }));
   const angle = Math.atan2(y(ridge) - y(ridge / 10), x(ridge) - x(ridge / 10)) * 180 / Math.PI;
   parts.push(
-    s("text", { class: "roof-name", x: bend[0], y: bend[1] - 9 }, `arithmetic ${digits(peak)} GFLOP/s`),
+    s("text", { class: "roof-name", ...peakName(scale) }, `arithmetic ${digits(peak)} GFLOP/s`),
     s("text", { class: "roof-name", transform: `translate(${x(low)} ${y(low * read)}) rotate(${angle}) translate(12 -9)` },
       `memory ${digits(read)} GB/s`));
   return parts;
 }
+
+// The name of the flat roof starts at the bend, or ends with the plot where that is too near.
+const kPeakName = 150;
+const peakName = ({ x, y, box, ridge, peak }) => ({ x: Math.min(x(ridge), box.right - kPeakName), y: y(peak) - 9 });
 
 function rooflinePoint(point, scale) {
   const { row, was } = point;
@@ -136,14 +141,27 @@ function operationLines(row, was) {
 }
 
 // Names of the largest points, each where it covers no other name and no circle; without such a place, none.
-function rooflineLabels(points, { x: across, y: up, box, plotLeft, ridge, peak }, most) {
+function rooflineLabels(points, scale, most) {
+  const { box, plotLeft, peak, read, x0, y0 } = scale;
   const overlap = (a, b) => a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
   const taken = points.slice(0, 40).map(({ x, y, radius }) =>
     [x - radius * 0.75, y - radius * 0.75, x + radius * 0.75, y + radius * 0.75]);
-  if (peak > 0) taken.push([across(ridge), up(peak) - 22, across(ridge) + 150, up(peak) - 4]);  // the roof's own name
-  const names = [];
+  if (peak > 0 && read > 0) {  // the names of the roofs themselves
+    const name = peakName(scale), low = Math.max(x0, y0 / read);
+    taken.push([name.x, name.y - 13, name.x + kPeakName, name.y + 5]);
+    for (let x = scale.x(low), i = 0; i < 10; ++i, x += 11) {
+      const onLine = scale.y(read * low * 10 ** ((x - scale.x(low)) / (scale.x(10) - scale.x(1))));
+      if (Math.hypot(x - scale.x(low), onLine - scale.y(low * read)) < 120) taken.push([x - 6, onLine - 26, x + 6, onLine]);
+    }
+  }
+  for (const { was } of points) {
+    const old = was ? scale.place(was) : null;
+    if (old) taken.push([old.x - 4, old.y - 4, old.x + 4, old.y + 4]);
+  }
+  const names = [], named = [];
   for (const { x, y, radius, row } of points) {
     if (names.length >= most) break;
+    if (named.some((other) => other.name === row.name && Math.hypot(other.x - x, other.y - y) < 90)) continue;
     const width = row.name.length * 6.8 + 4, slant = radius * 0.7 + 4, left = x > plotLeft ? plotLeft : box.left;
     const places = [[radius + 5, 0, 0], [-radius - 5, 0, 1], [0, -radius - 10, 0.5], [0, radius + 11, 0.5],
       [slant, slant + 6, 0], [-slant, slant + 6, 1], [slant, -slant - 6, 0], [-slant, -slant - 6, 1]];
@@ -153,6 +171,7 @@ function rooflineLabels(points, { x: across, y: up, box, plotLeft, ridge, peak }
       const own = Math.hypot(Math.max(from - x, 0, x - from - width), Math.max(area[1] - y, 0, y - area[3])) < radius;
       if (own || area[1] < box.top || area[3] > box.bottom || taken.some((other) => overlap(area, other))) continue;
       taken.push(area);
+      named.push({ name: row.name, x, y });
       names.push(s("text", { class: "name", x: from + 2, y: middle + 4 }, row.name));
       break;
     }

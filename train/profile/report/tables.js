@@ -62,7 +62,7 @@ function tableCell(column, row, index) {
   if (column.bar) {
     const share = Math.max(-1, Math.min(1, number(column.bar(row))));
     const sides = !column.diverging ? "" : share < 0 ? " both gain" : " both loss";
-    content = h("span", { class: "barred" }, h("i", { class: `share${sides}`, style: `--share:${Math.abs(share)}` }), content);
+    content = h("span", { class: "barred" }, h("i", { class: `share${sides}`, style: `--share:${Math.abs(share)}` }), h("b", {}, content));
   }
   return index === 0 ? h("th", { scope: "row", class: kind }, content) : h("td", { class: kind, title: kind === "code" ? content : null }, content);
 }
@@ -82,12 +82,12 @@ function drawOperations() {
     numberColumn("Calls", (row) => row.calls, orNone(format.count), { help: "in one step" }),
     numberColumn("Time", (row) => row.seconds, format.seconds, { bar: (row) => row.seconds / most, help: "in one step, operations inside it taken out" }),
     numberColumn("Share", (row) => row.share, format.percent),
-    numberColumn("One call", (row) => row.median_s, orNone(format.seconds), { help: "median" }),
+    numberColumn("Of roof", (row) => row.roofline, orNone(format.percent), { bar: (row) => row.roofline, help: "time at the roof of this machine / time" }),
+    textColumn("Bound by", (row) => (row.flops > 0 || row.bytes > 0 ? row.bound : kNone)),
     numberColumn("GFLOP/s", (row) => row.gflops, orNone(digits)),
     numberColumn("GB/s", (row) => row.gb_s, orNone(digits)),
     numberColumn("FLOP/byte", (row) => row.intensity, orNone(digits), { help: "arithmetic intensity" }),
-    numberColumn("Of roof", (row) => row.roofline, orNone(format.percent), { bar: (row) => row.roofline, help: "time at the roof of this machine / time" }),
-    textColumn("Bound by", (row) => (row.flops > 0 || row.bytes > 0 ? row.bound : kNone)),
+    numberColumn("One call", (row) => row.median_s, orNone(format.seconds), { help: "median" }),
     numberColumn("Peak memory", (row) => row.peak_bytes, orNone(format.bytes), { help: "highest allocation above the step's start while it ran" }),
   ];
   const table = new Table(columns, rows, columns.findIndex((column) => column.title === "Time"));
