@@ -9,12 +9,18 @@
 
 namespace vigor {
 
+// Reading again and again what fits into some cache: by growing size, the last from memory.
+struct ProfileBandwidth {
+  double bytes = 0, gb_s = 0;
+};
+
 struct ProfileMachine {
   std::string cpu;        // as the system calls it; of the GPU on a GPU
   std::string isa;        // "avx512"
   double fma_gflops = 0;  // all threads, nothing loaded or stored
   double read_gb_s = 0;   // reading, and nothing else: the bandwidth that the roofline is drawn with
   double copy_gb_s = 0;   // a copy, bytes read and written
+  std::vector<ProfileBandwidth> reads;
 };
 
 struct ProfileStep {
