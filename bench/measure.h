@@ -12,12 +12,6 @@
 
 namespace vigor {
 
-// Of an even number of values the upper one of the middle two.
-inline double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<int64_t>(values.size() / 2), values.end());
-  return values[values.size() / 2];
-}
-
 // What two results must have in common to be compared, beside what Google Benchmark notes itself.
 inline void add_context() {
 #if defined(__clang__)

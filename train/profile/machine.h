@@ -2,6 +2,7 @@
 // What this machine can do at most, measured: the two limits of a roofline (Williams, Waterman and Patterson 2009).
 #include <time.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,13 @@ inline double seconds_on(clockid_t clock) {
   timespec time{};
   clock_gettime(clock, &time);
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+// Of an even number of values the upper one of the middle two.
+inline double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<int64_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
 }
 
 struct MachinePeaks {
