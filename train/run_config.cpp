@@ -72,6 +72,9 @@ const RunOption kOptions[] = {
 // Letters to insert, delete, replace or swap with a neighbour to turn a into b.
 size_t edit_distance(const std::string& a, const std::string& b) {
   std::vector<size_t> before(b.size() + 1);
+    {"gemm_plan", "Run", &RunConfig::gemm_plan,
+     "libraries for matrix products on the CPU: what `vigor tune` wrote to FILE or by default, or off", 0, 0,
+     "FILE|default|off"},
   std::iota(before.begin(), before.end(), size_t{0});
   for (size_t i = 1; i <= a.size(); ++i) {
     std::vector<size_t> row(b.size() + 1, i);
@@ -168,6 +171,7 @@ void check_run_config(const RunConfig& config) {
     wrong.push_back("dtype must be f32 or bf16; got " + printable(config.dtype));
   if (config.attention != "own" && config.attention != "cudnn")
     wrong.push_back("attention must be own or cudnn; got " + printable(config.attention));
+  if (config.gemm_plan.empty()) wrong.push_back("gemm_plan must not be empty");
   if (config.stochastic_rounding && config.dtype != "bf16") wrong.push_back("stochastic_rounding needs dtype bf16");
   if (config.stop_at > config.steps) wrong.push_back("stop_at must not be above steps");
   if (config.pad_vocab && config.vocab_size == 0 && config.model.empty()) wrong.push_back("pad_vocab needs vocab_size");

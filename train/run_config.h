@@ -12,6 +12,9 @@
 
 namespace vigor {
 
+// Tokens in a sequence: of the published i3 recipe; Falcon-H1's longest sequences fit no memory here.
+inline constexpr int64_t kDefaultSeqLen = 256;
+
 struct RunConfig {
   // model
   std::string model;        // preset, folder or config.json; empty: the demo preset
@@ -28,7 +31,7 @@ struct RunConfig {
   int64_t steps = 5000;
   int64_t stop_at = 0;  // end early without changing the schedule; 0: run all steps
   int64_t batch_size = 4;
-  int64_t seq_len = 0;     // 0: 256, or the model's max_seq_len if that is less
+  int64_t seq_len = 0;     // 0: kDefaultSeqLen, or the model's max_seq_len if that is less
   int64_t accumulate = 1;  // batches that are added up to one step
   int64_t seed = 1;
   // optimiser
@@ -63,6 +66,7 @@ struct RunConfig {
   bool json = false;              // metrics as JSON lines on standard output
 };
 
+  std::string gemm_plan = "default";  // which library computes which matrix product: a file, default or off
 struct RunOption {
   using Field = std::variant<int64_t RunConfig::*, double RunConfig::*, bool RunConfig::*, std::string RunConfig::*,
                              std::vector<std::string> RunConfig::*>;

@@ -12,6 +12,7 @@
 #include "train/data/bpe_vocabulary.h"
 #include "train/data/token_cache.h"
 #include "train/device_choice.h"
+#include "train/gemm_plan_file.h"
 #include "train/metrics/progress.h"
 
 namespace vigor {
@@ -22,7 +23,6 @@ namespace fs = std::filesystem;
 using Note = std::function<void(const std::string&)>;  // hears of what takes long
 
 constexpr const char* kDemoModel = "i3-tiny";
-constexpr int64_t kDefaultSeqLen = 256;  // of the published i3 recipe; Falcon-H1's longest sequences fit no memory here
 
 // `vigor train` without a model: a small one, and a recipe that makes it talk within three minutes on two cores.
 void apply_demo_defaults(RunConfig& config, const std::set<std::string>& given) {
@@ -46,7 +46,7 @@ bool may_change_on_resume(const std::string& option) {
   static const std::set<std::string> free = {"stop_at",     "resume",       "out",           "threads",
                                              "json",        "log_every",    "eval_every",    "eval_batches",
                                              "save_every",  "sample_every", "sample_tokens", "prompts",
-                                             "tensorboard", "cache_dir",    "device",        "cuda_graph"};
+                                             "tensorboard", "cache_dir",    "device",        "cuda_graph", "gemm_plan"};
   return free.count(option) != 0;
 }
 
@@ -209,6 +209,22 @@ void load_model(RunSetup& setup, const fs::path& folder) {
   for (std::string& warning : loaded.warnings) setup.notes.push_back(std::move(warning));
 }
 
+// Another library rounds differently, so a resumed run goes on with the plan it began with, whatever the file has now.
+void prepare_gemm_plan(RunSetup& setup, const std::set<std::string>& given) {
+  if (!setup.device.is_cpu()) return;  // no such choice there
+  if (setup.resumed && given.count("gemm_plan") == 0) {
+    try {
+      setup.gemm_plan = GemmPlan::from_string(setup.resumed->state.gemm_plan);
+    } catch (const std::invalid_argument& error) {
+      fail("train: --resume: the checkpoint's {}; --gemm-plan off goes on with our own kernels", error.what());
+    }
+    return;
+  }
+  ChosenGemmPlan chosen = choose_gemm_plan(setup.config.gemm_plan);
+  setup.gemm_plan = std::move(chosen.plan);
+  setup.notes.push_back(std::move(chosen.note));
+}
+
 // A run that nobody asked to continue must not be written over.
 void require_free_folder(RunConfig& config, const std::set<std::string>& given) {
   if (!has_checkpoint(config.out)) return;
@@ -252,6 +268,7 @@ RunSetup prepare_run(RunConfig config, const std::set<std::string>& given, const
 
   const std::vector<DataSource> sources = parse_data_sources(setup.config.data);
   const bool is_folder = fs::is_directory(setup.config.model);
+  prepare_gemm_plan(setup, given);
   if (setup.resumed) {
     load_model(setup, setup.resumed->folder);
   } else if (is_folder) {

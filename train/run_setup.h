@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/gemm/gemm_plan.h"
 #include "models/model.h"
 #include "models/tokenizer/tokenizer.h"
 #include "train/checkpoint.h"
@@ -23,6 +24,7 @@ struct RunSetup {
   std::unique_ptr<BatchSampler> batches;
   std::unique_ptr<EvaluationBatches> held_out;  // null: nothing was held out
   std::string data_key;                         // changes when tokenizer or data do
+  GemmPlan gemm_plan;                           // on resume the checkpoint's, unless --gemm-plan is given
   std::optional<Checkpoint> resumed;
   std::vector<std::string> notes;  // lines for the user
 

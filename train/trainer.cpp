@@ -8,7 +8,6 @@
 #include "autograd/variable.h"
 #include "kernels/attention/attention_backend.h"
 #include "kernels/elementwise/elementwise.h"
-#include "kernels/gemm/gemm_plan.h"
 #include "models/generation.h"
 #include "tensor/check.h"
 #include "tensor/cuda_graph.h"
@@ -63,8 +62,7 @@ class Trainer {
   LanguageModel& model_ = *setup_.model;
   Optimizer optimizer_;
   Schedule schedule_;
-  GemmPlan plan_;
-  GemmPlanScope plan_scope_{plan_};
+  GemmPlanScope plan_scope_{setup_.gemm_plan};
   AttentionBackendScope attention_{attention_backend_of(config_.attention)};
   StepStateMemory state_{setup_.device};
   RunState progress_state_;
@@ -97,7 +95,6 @@ Trainer::Trainer(RunSetup setup)
                                        static_cast<uint64_t>(config_.seed),
                                        model_.learning_rate_scales()}),
       schedule_{config_.lr, config_.min_lr_ratio, config_.warmup, config_.steps},
-      plan_(setup_.resumed ? GemmPlan::from_string(setup_.resumed->state.gemm_plan) : GemmPlan()),
       step_loss_(zeros({}, Dtype::f32, setup_.device)),
       line_losses_(zeros({}, Dtype::f32, setup_.device)),
       progress_(config_.json ? stderr : stdout, config_.steps),
@@ -111,7 +108,7 @@ Trainer::Trainer(RunSetup setup)
     load_optimizer(setup_.resumed->folder, optimizer_);
   }
   progress_state_.run_config = to_json(config_);
-  progress_state_.gemm_plan = plan_.to_string();
+  progress_state_.gemm_plan = setup_.gemm_plan.to_string();
   progress_state_.data_key = setup_.data_key;
   first_step_ = progress_state_.step;
   if (config_.tensorboard) board_.emplace(fs::path(config_.out) / "tensorboard", first_step_);

@@ -414,7 +414,9 @@ const void* advance(const void* data, Dtype dtype, int64_t elements) {
 void gemm(int64_t m, int64_t n, int64_t k, const GemmInput& a, const GemmInput& b, const GemmOutput& c,
           const GemmEpilogue& epilogue) {
   check_dtypes(a.dtype, b.dtype, c.dtype);
-  gemm_with(planned_backend({m, n, k, a.transpose, b.transpose}), m, n, k, a, b, c, epilogue);
+  const GemmShape shape{m, n, k, a.transpose, b.transpose};
+  if (a.dtype == Dtype::f32 && b.dtype == Dtype::f32 && c.dtype == Dtype::f32) count_product(shape);
+  gemm_with(planned_backend(shape), m, n, k, a, b, c, epilogue);
 }
 
 void gemm_batched(int64_t count, int64_t m, int64_t n, int64_t k, const GemmInput& a, int64_t stride_a,

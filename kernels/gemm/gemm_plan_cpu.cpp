@@ -3,16 +3,18 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <limits>
 #include <optional>
 
 #include "kernels/gemm/gemm_backends.h"
 #include "tensor/check.h"
+#include "tensor/storage.h"
 
 namespace vigor {
 namespace {
 
-constexpr GemmBackend kBackends[] = {GemmBackend::own, GemmBackend::onednn, GemmBackend::cblas};
 thread_local const GemmPlan* plan_in_force = nullptr;
+thread_local GemmCounts* counts_in_force = nullptr;
 
 std::string_view trim(std::string_view text) {
   const size_t begin = text.find_first_not_of(' ');
@@ -42,30 +44,34 @@ std::optional<Transpose> parse_transpose(char letter) {
 }
 
 std::optional<GemmBackend> parse_backend(std::string_view name) {
-  for (GemmBackend backend : kBackends)
+  for (GemmBackend backend : kGemmBackends)
     if (name == name_of(backend)) return backend;
   return std::nullopt;
 }
 
-// Seconds of the fastest of several runs that together take about 20 ms, after one that fills the buffers.
-double seconds(const GemmShape& s, GemmBackend backend, std::vector<float>& a, std::vector<float>& b,
-               std::vector<float>& c) {
+struct Operands {
+  Storage a, b, c;
+
+  explicit Operands(const GemmShape& s)
+      : a(nbytes(s.m * s.k), kCpu), b(nbytes(s.k * s.n), kCpu), c(nbytes(s.m * s.n), kCpu) {
+    std::fill_n(values(a), s.m * s.k, 0.5f);
+    std::fill_n(values(b), s.k * s.n, 0.25f);
+  }
+  static size_t nbytes(int64_t count) { return static_cast<size_t>(count) * sizeof(float); }
+  static float* values(const Storage& storage) { return reinterpret_cast<float*>(storage.data()); }
+};
+
+// Seconds of one product.
+double time_once(const GemmShape& s, GemmBackend backend, const Operands& x) {
   using Clock = std::chrono::steady_clock;
   GemmPlan plan;
   plan.set(s, backend);
   const GemmPlanScope scope(plan);
-  const GemmInput left(a.data(), s.transpose_a == Transpose::yes ? s.m : s.k, s.transpose_a);
-  const GemmInput right(b.data(), s.transpose_b == Transpose::yes ? s.k : s.n, s.transpose_b);
-  gemm(s.m, s.n, s.k, left, right, {c.data(), s.n});
-  double best = 1e30, total = 0;
-  for (int run = 0; run < 3 || (total < 0.02 && run < 1000); ++run) {
-    const auto start = Clock::now();
-    gemm(s.m, s.n, s.k, left, right, {c.data(), s.n});
-    const double time = std::chrono::duration<double>(Clock::now() - start).count();
-    best = std::min(best, time);
-    total += time;
-  }
-  return best;
+  const GemmInput left(x.values(x.a), s.transpose_a == Transpose::yes ? s.m : s.k, s.transpose_a);
+  const GemmInput right(x.values(x.b), s.transpose_b == Transpose::yes ? s.k : s.n, s.transpose_b);
+  const auto start = Clock::now();
+  gemm(s.m, s.n, s.k, left, right, {x.values(x.c), s.n});
+  return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
 }  // namespace
@@ -80,6 +86,11 @@ const char* name_of(GemmBackend backend) {
       break;
   }
   return "own";
+}
+
+std::string to_string(const GemmShape& s) {
+  const auto letter = [](Transpose t) { return t == Transpose::yes ? 't' : 'n'; };
+  return fmt::format("{}x{}x{} {}{}", s.m, s.n, s.k, letter(s.transpose_a), letter(s.transpose_b));
 }
 
 void GemmPlan::set(const GemmShape& shape, GemmBackend backend) {
@@ -97,8 +108,7 @@ std::string GemmPlan::to_string() const {
   std::string text;
   for (const auto& [shape, backend] : backends_) {
     if (!text.empty()) text += "; ";
-    text += fmt::format("{}x{}x{} {}{} {}", shape.m, shape.n, shape.k, shape.transpose_a == Transpose::yes ? 't' : 'n',
-                        shape.transpose_b == Transpose::yes ? 't' : 'n', name_of(backend));
+    text += fmt::format("{} {}", vigor::to_string(shape), name_of(backend));
   }
   return text;
 }
@@ -128,22 +138,44 @@ GemmBackend planned_backend(const GemmShape& shape) {
   return plan_in_force ? plan_in_force->backend(shape) : GemmBackend::own;
 }
 
-GemmPlan tune(const std::vector<GemmShape>& shapes) {
-  GemmPlan plan;
-  std::vector<float> a, b, c;
-  for (const GemmShape& s : shapes) {
-    a.assign(static_cast<size_t>(s.m * s.k), 0.5f);
-    b.assign(static_cast<size_t>(s.k * s.n), 0.25f);
-    c.assign(static_cast<size_t>(s.m * s.n), 0.0f);
-    double to_beat = seconds(s, GemmBackend::own, a, b, c) / 1.03;
-    for (GemmBackend backend : {GemmBackend::onednn, GemmBackend::cblas}) {
-      if (!is_available(backend)) continue;
-      const double time = seconds(s, backend, a, b, c);
-      if (time >= to_beat) continue;
-      to_beat = time;
-      plan.set(s, backend);
+GemmCountScope::GemmCountScope(GemmCounts& counts) : outer_(counts_in_force) { counts_in_force = &counts; }
+GemmCountScope::~GemmCountScope() { counts_in_force = outer_; }
+
+void count_product(const GemmShape& shape) {
+  if (counts_in_force) ++(*counts_in_force)[shape];
+}
+
+GemmTiming time_backends(const GemmShape& shape) {
+  constexpr double kSeconds = 0.02, kMargin = 1.03;
+  constexpr int kLeastRounds = 3, kMostRounds = 1000;
+  const Operands operands(shape);
+  GemmTiming timing{{}, GemmBackend::own};
+  for (GemmBackend backend : kGemmBackends) {
+    if (!is_available(backend)) continue;
+    time_once(shape, backend, operands);  // fills the buffers
+    timing.seconds[backend] = std::numeric_limits<double>::infinity();
+  }
+  const double enough = kSeconds * static_cast<double>(timing.seconds.size());
+  double spent = 0;
+  for (int round = 0; round < kLeastRounds || (spent < enough && round < kMostRounds); ++round) {
+    for (auto& [backend, fastest] : timing.seconds) {
+      const double seconds = time_once(shape, backend, operands);
+      fastest = std::min(fastest, seconds);
+      spent += seconds;
     }
   }
+  double to_beat = timing.seconds.at(GemmBackend::own) / kMargin;
+  for (const auto& [backend, seconds] : timing.seconds) {
+    if (backend == GemmBackend::own || seconds >= to_beat) continue;
+    to_beat = seconds;
+    timing.choice = backend;
+  }
+  return timing;
+}
+
+GemmPlan tune(const std::vector<GemmShape>& shapes) {
+  GemmPlan plan;
+  for (const GemmShape& shape : shapes) plan.set(shape, time_backends(shape).choice);
   return plan;
 }
 
