@@ -94,6 +94,13 @@ function responsive(host, draw) {
   update();
 }
 
+// How wide a text will be, in whatever font this browser has.
+const pen = document.createElement("canvas").getContext("2d");
+function textWidth(text, size) {
+  pen.font = `${size}px ${getComputedStyle(document.body).fontFamily}`;
+  return pen.measureText(text).width;
+}
+
 // Ticks of a linear axis from 0 on: at most `count` round steps.
 function linearTicks(high, count) {
   const rough = high / count, power = 10 ** Math.floor(Math.log10(rough));

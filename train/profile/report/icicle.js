@@ -145,11 +145,9 @@ class Icicle {
       if (!inside) continue;
       cell.style.left = `${left * 100}%`;
       cell.style.width = `${(right - left) * 100}%`;
-      const pixels = (right - left) * width;
-      const letters = 7.2, both = 16 + letters * (node.name.length + 9);
-      const fits = pixels >= both ? "both" : pixels >= Math.min(70, 14 + letters * node.name.length) ? "name"
-        : node.depth === 2 && pixels >= 16 ? "short" : "none";
-      cell.dataset.fits = fits;
+      const pixels = (right - left) * width, name = 18 + textWidth(node.name, 13);
+      cell.dataset.fits = pixels >= name + 8 + textWidth(format.seconds(node.seconds), 13) ? "both"
+        : pixels >= Math.min(70, name) ? "name" : node.depth === 2 && pixels >= 16 ? "short" : "none";
     }
   }
 

@@ -101,15 +101,15 @@ function rooflineAxes(scale) {
   parts.push(s("path", { class: "roof", d: `M${start}${x(low)} ${y(low * read)}L${bend}L${box.right} ${bend[1]}` }));
   const angle = Math.atan2(y(ridge) - y(ridge / 10), x(ridge) - x(ridge / 10)) * 180 / Math.PI;
   parts.push(
-    s("text", { class: "roof-name", ...peakName(scale) }, `arithmetic ${digits(peak)} GFLOP/s`),
+    s("text", { class: "roof-name", ...peakName(scale) }, peakText(peak)),
     s("text", { class: "roof-name", transform: `translate(${x(low)} ${y(low * read)}) rotate(${angle}) translate(12 -9)` },
       `memory ${digits(read)} GB/s`));
   return parts;
 }
 
 // The name of the flat roof starts at the bend, or ends with the plot where that is too near.
-const kPeakName = 150;
-const peakName = ({ x, y, box, ridge, peak }) => ({ x: Math.min(x(ridge), box.right - kPeakName), y: y(peak) - 9 });
+const peakText = (peak) => `arithmetic ${digits(peak)} GFLOP/s`;
+const peakName = ({ x, y, box, ridge, peak }) => ({ x: Math.min(x(ridge), box.right - textWidth(peakText(peak), 12)), y: y(peak) - 9 });
 
 function rooflinePoint(point, scale) {
   const { row, was } = point;
@@ -148,7 +148,7 @@ function rooflineLabels(points, scale, most) {
     [x - radius * 0.75, y - radius * 0.75, x + radius * 0.75, y + radius * 0.75]);
   if (peak > 0 && read > 0) {  // the names of the roofs themselves
     const name = peakName(scale), low = Math.max(x0, y0 / read);
-    taken.push([name.x, name.y - 13, name.x + kPeakName, name.y + 5]);
+    taken.push([name.x, name.y - 13, name.x + textWidth(peakText(peak), 12), name.y + 5]);
     for (let x = scale.x(low), i = 0; i < 10; ++i, x += 11) {
       const onLine = scale.y(read * low * 10 ** ((x - scale.x(low)) / (scale.x(10) - scale.x(1))));
       if (Math.hypot(x - scale.x(low), onLine - scale.y(low * read)) < 120) taken.push([x - 6, onLine - 26, x + 6, onLine]);
@@ -162,7 +162,7 @@ function rooflineLabels(points, scale, most) {
   for (const { x, y, radius, row } of points) {
     if (names.length >= most) break;
     if (named.some((other) => other.name === row.name && Math.hypot(other.x - x, other.y - y) < 90)) continue;
-    const width = row.name.length * 6.8 + 4, slant = radius * 0.7 + 4, left = x > plotLeft ? plotLeft : box.left;
+    const width = textWidth(row.name, 12) + 4, slant = radius * 0.7 + 4, left = x > plotLeft ? plotLeft : box.left;
     const places = [[radius + 5, 0, 0], [-radius - 5, 0, 1], [0, -radius - 10, 0.5], [0, radius + 11, 0.5],
       [slant, slant + 6, 0], [-slant, slant + 6, 1], [slant, -slant - 6, 0], [-slant, -slant - 6, 1]];
     for (const [dx, dy, anchor] of places) {
