@@ -31,6 +31,7 @@ class Engine {
   };
   std::priority_queue<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>, LaterCreated> ready_;
   std::vector<Node*> to_visit_;
+  std::vector<Backward::Gradient> gradients_;  // of the inputs of the node that runs
   // Leaves counted by this run with the notes of the run around it (a recomputed block runs inside a backward).
   struct LeafNotes {
     Tensor leaf;
@@ -53,7 +54,7 @@ void Engine::count_dependencies(Node* root) {
     if (node->released_)
       throw std::logic_error(node->label() +
                              ": backward already ran through this graph and freed it; run the forward again");
-    node->gradients_.assign(node->outputs_.size(), Tensor());
+    for (Node::OutputInfo& output : node->outputs_) output.gradient = Tensor();  // of a run that an exception ended
     for (const Edge& edge : node->edges_) {
       if (edge.node != nullptr) {
         if (edge.node->visited_ != run_) {
@@ -111,7 +112,7 @@ void Engine::arrived(const Edge& edge) {
 void Engine::deliver(const Edge& edge, Backward::Gradient&& gradient) {
   if (gradient.tensor.defined() && !gradient.in_leaf) {
     if (edge.node != nullptr) {
-      add_to_slot(edge.node->gradients_[static_cast<size_t>(edge.output)], std::move(gradient.tensor));
+      add_to_slot(edge.node->outputs_[static_cast<size_t>(edge.output)].gradient, std::move(gradient.tensor));
     } else if (edge.leaf.defined()) {
       add_to_leaf(edge.leaf, std::move(gradient.tensor));
     }
@@ -137,22 +138,19 @@ void Engine::check_like_input(const Node& node, int input, const Tensor& gradien
 
 void Engine::run_node(Node& node) {
   const RegionScope region(node.region_);
-  std::vector<Tensor> output_gradients = std::move(node.gradients_);
-  node.gradients_.clear();
-  Backward b(node, output_gradients);
-  const bool any =
-      std::any_of(output_gradients.begin(), output_gradients.end(), [](const Tensor& g) { return g.defined(); });
+  Backward b(node, gradients_);
+  const bool any = std::any_of(node.outputs_.begin(), node.outputs_.end(),
+                               [](const Node::OutputInfo& output) { return output.gradient.defined(); });
   if (any) {
     node.backward(b);
     if (anomaly_mode()) check_gradients(node, b);
   }
   node.release();
-  output_gradients.clear();
   for (size_t i = 0; i < node.edges_.size(); ++i) {
     const Edge& edge = node.edges_[i];
-    const Tensor& g = b.gradients()[i].tensor;
+    const Tensor& g = gradients_[i].tensor;
     if (edge.wanted() && g.defined()) check_like_input(node, static_cast<int>(i), g);
-    deliver(edge, std::move(b.gradients()[i]));
+    deliver(edge, std::move(gradients_[i]));
   }
 }
 
@@ -171,7 +169,7 @@ void Engine::run(std::span<const Tensor> roots, std::span<const Tensor> gradient
     if (v->node != nullptr) {
       ++v->node->pending_;
       seeded.push_back({v->node, v->output, {}});
-      add_to_slot(v->node->gradients_[static_cast<size_t>(v->output)], Tensor(gradients[i]));
+      add_to_slot(v->node->outputs_[static_cast<size_t>(v->output)].gradient, Tensor(gradients[i]));
     } else if (v->leaf_wanted) {
       add_to_leaf(roots[i], Tensor(gradients[i]));
     }

@@ -7,7 +7,9 @@
 
 namespace vigor {
 
-SavedTensor::SavedTensor(Node* owner, const char* name) : owner_(owner), name_(name) { owner->saved_.push_back(this); }
+SavedTensor::SavedTensor(Node* owner, const char* name) : owner_(owner), previous_(owner->last_saved_), name_(name) {
+  owner->last_saved_ = this;
+}
 
 void SavedTensor::save(const Tensor& x) {
   if (!x.defined()) return;
@@ -72,22 +74,32 @@ void Node::attach_one(const Tensor& result) {
     outputs_.push_back({});
     return;
   }
-  outputs_.push_back({result.shape(), result.dtype(), result.device()});
+  outputs_.push_back({result.shape(), result.dtype(), result.device(), {}});
   Variable& v = make_variable(result);
   v.node = shared_from_this();
   v.output = output;
 }
 
 void Node::attach(std::initializer_list<const Tensor*> results) {
+  outputs_.reserve(results.size());
   for (const Tensor* result : results) attach_one(*result);
 }
 
 void Node::attach(std::span<const Tensor> results) {
+  outputs_.reserve(results.size());
   for (const Tensor& result : results) attach_one(result);
 }
 
+std::vector<SavedTensor*> Node::saved() const {
+  std::vector<SavedTensor*> all;
+  for (SavedTensor* saved = last_saved_; saved != nullptr; saved = saved->previous_) all.push_back(saved);
+  std::reverse(all.begin(), all.end());
+  return all;
+}
+
 void Node::release() {
-  for (SavedTensor* saved : saved_) saved->release();
+  for (SavedTensor* saved = last_saved_; saved != nullptr; saved = saved->previous_) saved->release();
+  for (OutputInfo& output : outputs_) output.gradient = Tensor();
   released_ = true;
 }
 
@@ -99,8 +111,9 @@ bool needs_graph(std::span<const Tensor> inputs) {
   return grad_enabled() && std::any_of(inputs.begin(), inputs.end(), [](const Tensor& x) { return requires_grad(x); });
 }
 
-Backward::Backward(const Node& node, std::vector<Tensor>& output_gradients)
-    : node_(node), output_gradients_(output_gradients), gradients_(node.edges().size()) {}
+Backward::Backward(const Node& node, std::vector<Gradient>& gradients) : node_(node), gradients_(gradients) {
+  gradients_.assign(node.edges().size(), Gradient());
+}
 
 Tensor Backward::grad_or_zeros(int output) const {
   const Tensor& g = grad(output);

@@ -49,7 +49,9 @@ class SavedTensor {
   void release() { tensor_ = Tensor(); }
 
  private:
+  friend class Node;
   const Node* owner_;
+  SavedTensor* previous_;  // of the same node: a list that needs no memory of its own
   const char* name_;
   Tensor tensor_;
   uint32_t version_ = 0;
@@ -77,11 +79,12 @@ class Node : public std::enable_shared_from_this<Node> {
   std::string label() const;                       // name and number, for messages: "linear #41"
   uint64_t sequence() const { return sequence_; }  // creation order: inputs come before the results they are used for
   const std::vector<Edge>& edges() const { return edges_; }
-  const std::vector<SavedTensor*>& saved() const { return saved_; }
+  std::vector<SavedTensor*> saved() const;  // in the order of declaration; for reports
   struct OutputInfo {
     Shape shape;
     Dtype dtype;
     Device device;
+    Tensor gradient;  // what the engine's run has collected so far
   };
   const std::vector<OutputInfo>& outputs() const { return outputs_; }
   bool released() const { return released_; }
@@ -107,13 +110,12 @@ class Node : public std::enable_shared_from_this<Node> {
   uint64_t sequence_ = 0;
   Region region_ = nullptr;  // the part of the model that recorded it, which its backward belongs to as well
   std::vector<Edge> edges_;
-  std::vector<SavedTensor*> saved_;
+  SavedTensor* last_saved_ = nullptr;
   std::vector<OutputInfo> outputs_;
   bool released_ = false;
   // The engine's notes for the run that reached this node last.
   uint64_t visited_ = 0;
   int pending_ = 0;
-  std::vector<Tensor> gradients_;  // of the outputs
 };
 
 // True when recording is on and one of the inputs wants a gradient.
@@ -127,6 +129,7 @@ template <class N, class... Args>
 std::shared_ptr<N> record(std::initializer_list<const Tensor*> inputs, Args&&... args) {
   if (!needs_graph(inputs)) return nullptr;
   auto node = std::make_shared<N>(std::forward<Args>(args)...);
+  node->edges_.reserve(inputs.size());
   for (const Tensor* input : inputs) node->connect(*input);
   node->take_place();
   return node;
@@ -135,6 +138,7 @@ template <class N, class... Args>
 std::shared_ptr<N> record(std::span<const Tensor> inputs, Args&&... args) {
   if (!needs_graph(inputs)) return nullptr;
   auto node = std::make_shared<N>(std::forward<Args>(args)...);
+  node->edges_.reserve(inputs.size());
   for (const Tensor& input : inputs) node->connect(input);
   node->take_place();
   return node;
@@ -143,10 +147,15 @@ std::shared_ptr<N> record(std::span<const Tensor> inputs, Args&&... args) {
 // What backward() reads and writes.
 class Backward {
  public:
-  Backward(const Node& node, std::vector<Tensor>& output_gradients);
+  struct Gradient {
+    Tensor tensor;
+    bool in_leaf = false;
+  };
+  // `gradients` receives one for each input.
+  Backward(const Node& node, std::vector<Gradient>& gradients);
 
   // d loss / d output i; undefined when no gradient reached that output.
-  const Tensor& grad(int output = 0) const { return output_gradients_[static_cast<size_t>(output)]; }
+  const Tensor& grad(int output = 0) const { return node_.outputs()[static_cast<size_t>(output)].gradient; }
   Tensor grad_or_zeros(int output) const;
   bool needs(int input) const { return node_.edges()[static_cast<size_t>(input)].wanted(); }
 
@@ -163,16 +172,11 @@ class Backward {
   Target target(int input, const Shape& shape, Dtype dtype, Device device = kCpu);
   void set(int input, const Target& target);
 
-  struct Gradient {
-    Tensor tensor;
-    bool in_leaf = false;
-  };
   std::vector<Gradient>& gradients() { return gradients_; }
 
  private:
   const Node& node_;
-  std::vector<Tensor>& output_gradients_;
-  std::vector<Gradient> gradients_;
+  std::vector<Gradient>& gradients_;
 };
 
 }  // namespace vigor

@@ -46,8 +46,8 @@ Tensor checked_ids(const char* op, const Tensor& ids, int64_t rows) {
   if (!ids.device().is_cpu()) return wide;
   const int64_t* id = wide.data<int64_t>();
   for (int64_t i = 0; i < wide.numel(); ++i)
-    check(id[i] >= 0 && id[i] < rows, "{}: ids must be in [0, {}); got {} at position {} of {}", op, rows, id[i], i,
-          to_string(ids.shape()));
+    if (id[i] < 0 || id[i] >= rows)
+      fail("{}: ids must be in [0, {}); got {} at position {} of {}", op, rows, id[i], i, to_string(ids.shape()));
   return wide;
 }
 
@@ -64,9 +64,9 @@ void check_ids_and_weight(const char* op, const Tensor& ids, const Tensor& weigh
 Tensor make_position_ids(const char* op, const Tensor& ids, const Tensor& positions, const Tensor& offsets) {
   const int64_t batch = ids.size(0), time = ids.size(1);
   const auto check_places = [&](int64_t b, int64_t offset) {
-    check(offset >= 0 && offset + time <= positions.size(0),
-          "{}: there are {} positions; sequence {} needs {} to {} (ids are {})", op, positions.size(0), b, offset,
-          offset + time - 1, to_string(ids.shape()));
+    if (offset < 0 || offset + time > positions.size(0))
+      fail("{}: there are {} positions; sequence {} needs {} to {} (ids are {})", op, positions.size(0), b, offset,
+           offset + time - 1, to_string(ids.shape()));
   };
   const Tensor position_ids = empty({ids.numel()}, Dtype::i64, ids.device());
   if (!ids.device().is_cpu()) {
