@@ -44,6 +44,7 @@ int main(int argc, char** argv) {
   vigor::add_info_command(app, run);
   vigor::add_convert_command(app, run);
   vigor::add_sweep_command(app, run);
+  vigor::add_profile_command(app, run);
   vigor::add_tune_command(app, run);
   vigor::add_emulate_command(app, run);
 

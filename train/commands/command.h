@@ -27,6 +27,7 @@ void add_tokenizer_command(CLI::App& app, CommandRun& run);
 void add_info_command(CLI::App& app, CommandRun& run);
 void add_convert_command(CLI::App& app, CommandRun& run);
 void add_sweep_command(CLI::App& app, CommandRun& run);
+void add_profile_command(CLI::App& app, CommandRun& run);
 void add_tune_command(CLI::App& app, CommandRun& run);
 void add_emulate_command(CLI::App& app, CommandRun& run);
 

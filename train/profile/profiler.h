@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tensor/allocator.h"
@@ -60,6 +61,7 @@ class Profiler : public OpListener {
   void begin_step();
   void end_step();
   const std::vector<RecordedStep>& steps() const { return steps_; }
+  std::vector<RecordedStep> take_steps() { return std::exchange(steps_, {}); }
 
   void begin(const OpRecord& record) override;
   void end(const OpRecord& record, std::span<const Tensor* const> outputs) override;

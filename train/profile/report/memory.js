@@ -36,10 +36,8 @@ function memoryChart(width, reading) {
   const line = stairs(profile, x, y);
   parts.push(s("path", { class: "area", d: `${line}V${box.bottom}H${x(profile.memory.timeline[0][0])}Z` }),
     s("path", { class: "curve", d: line }));
-  // Two peaks may be at nearly one place: the earlier one has its name on the left.
-  const peaks = curves.map((one) => ({ one, time: samplePeak(one)[0] })).sort((a, b) => a.time - b.time);
-  peaks.forEach(({ one, time }, i) => parts.push(peakMark(one, x, y,
-    peaks.length > 1 ? (i === 1 && x(time) < box.right - 140) || x(time) < box.left + 140 : x(time) < (box.left + box.right) / 2)));
+  for (const one of curves) parts.push(peakMark(one, x, y, box));
+  if (curves.length > 1) parts.push(curveNames(box));
 
   const cursor = s("line", { class: "cursor", y1: box.top, y2: box.bottom, visibility: "hidden" });
   let at = 0;
@@ -86,13 +84,22 @@ function phaseSpans(timeline) {
   return spans;
 }
 
-function peakMark(one, x, y, right) {
-  const [time, bytes] = samplePeak(one);
-  const name = before ? (one === profile ? "after: " : "before: ") : "";
-  return s("g", { class: one === profile ? "peak" : "peak was" },
-    s("circle", { cx: x(time), cy: y(bytes), r: 4 }),
-    s("text", { class: "name", x: x(time) + (right ? 9 : -9), y: y(bytes) - 7, "text-anchor": right ? "start" : "end" },
-      `${name}${format.bytes(one.memory.peak_bytes)}`));
+// The peak as a dot, with its size where there is only one curve.
+function peakMark(one, x, y, box) {
+  const [time, bytes] = samplePeak(one), right = x(time) < (box.left + box.right) / 2;
+  return s("g", { class: one === profile ? "peak" : "peak was" }, s("circle", { cx: x(time), cy: y(bytes), r: 4 }),
+    before ? null : s("text", { class: "name", x: x(time) + (right ? 9 : -9), y: y(bytes) - 7, "text-anchor": right ? "start" : "end" },
+      format.bytes(one.memory.peak_bytes)));
+}
+
+function curveNames({ right }) {
+  const texts = [[before, "before"], [profile, "after"]].map(([one, name]) => `${name}: ${format.bytes(one.memory.peak_bytes)}`);
+  const start = right - textWidth(texts.join(""), 12) - 90;
+  return texts.map((text, i) => {
+    const from = start + i * (textWidth(texts[0], 12) + 50);
+    return [s("line", { class: i ? "curve" : "curve was", x1: from, x2: from + 22, y1: 8, y2: 8 }),
+      s("text", { class: "name", x: from + 28, y: 12 }, text)];
+  });
 }
 
 function memoryReading([time, bytes]) {

@@ -70,8 +70,8 @@ function drawNotes() {
     ["Machine", `${[machine.cpu, machine.isa].filter(Boolean).join(", ")}. Measured with ${profile.threads} ` +
       `thread${profile.threads === 1 ? "" : "s"} at the start: ${digits(number(machine.fma_gflops))} GFLOP/s of multiply-adds, ` +
       `${digits(number(machine.read_gb_s))} GB/s reading, ${digits(number(machine.copy_gb_s))} GB/s copying.`],
-    ["Ideal", "for each operation the longer of FLOPs / peak and bytes / bandwidth, added up. Bytes count every operand once, " +
-      "as if none were in a cache: a small operation may stand above the memory line."],
+    ["Ideal", "for each operation the longer of FLOPs / peak and bytes / bandwidth, added up. The bytes are the least that must be " +
+      "read and written. What is small may lie in a cache: its bandwidth is the one measured for data of its size, so it may stand above the memory line."],
     ["Units", "1 GB is 10⁹ bytes, 1 GFLOP 10⁹ additions or multiplications."],
   ];
   if (before) notes.splice(1, 0, ["Before", h("code", {}, before.command)]);

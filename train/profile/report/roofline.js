@@ -99,12 +99,25 @@ function rooflineAxes(scale) {
   const bend = [x(ridge), y(peak)], low = Math.max(x0, y0 / read);
   const start = moving && low === x0 ? `${box.left} ${y(low * read)}L` : "";
   parts.push(s("path", { class: "roof", d: `M${start}${x(low)} ${y(low * read)}L${bend}L${box.right} ${bend[1]}` }));
-  const angle = Math.atan2(y(ridge) - y(ridge / 10), x(ridge) - x(ridge / 10)) * 180 / Math.PI;
-  parts.push(
-    s("text", { class: "roof-name", ...peakName(scale) }, peakText(peak)),
-    s("text", { class: "roof-name", transform: `translate(${x(low)} ${y(low * read)}) rotate(${angle}) translate(12 -9)` },
-      `memory ${digits(read)} GB/s`));
+  parts.push(s("text", { class: "roof-name", ...peakName(scale) }, peakText(peak)));
+  for (const { gb_s, name, own } of bandwidths(read)) {
+    const from = Math.max(x0, y0 / gb_s), to = Math.min(peak / gb_s, x1);
+    const angle = Math.atan2(y(to * gb_s) - y(from * gb_s), x(to) - x(from)) * 180 / Math.PI;
+    if (!own) parts.push(s("line", { class: "cache-roof", x1: x(from), y1: y(from * gb_s), x2: x(to), y2: y(to * gb_s) }));
+    parts.push(s("text", { class: own ? "roof-name" : "roof-name cache",
+      transform: `translate(${x(from)} ${y(from * gb_s)}) rotate(${angle}) translate(12 -7)` }, name));
+  }
   return parts;
+}
+
+// The memory and the caches that are clearly faster than what comes after them, each with the size of what it holds.
+function bandwidths(read) {
+  const list = [{ gb_s: read, name: `memory ${digits(read)} GB/s`, own: true }];
+  for (const { bytes, gb_s } of [...(profile.machine.reads ?? [])].reverse()) {
+    if (gb_s > 1.4 * list[list.length - 1].gb_s && list.length < 4)
+      list.push({ gb_s, name: `cache, ${format.bytes(bytes)}: ${digits(gb_s)} GB/s`, own: false });
+  }
+  return list;
 }
 
 // The name of the flat roof starts at the bend, or ends with the plot where that is too near.

@@ -5,7 +5,7 @@
 class Table {
   constructor(columns, rows, sortBy) {
     Object.assign(this, { columns, rows, filter: "", phase: "", column: columns[sortBy], down: true });
-    this.heads = columns.map((column) => h("th", { scope: "col", class: column.number ? "number" : "", title: column.help },
+    this.heads = columns.map((column) => h("th", { scope: "col", class: column.number ? "number" : column.kind ?? "", title: column.help },
       h("button", { type: "button", onclick: () => this.sort(column) }, column.title)));
     this.body = h("tbody");
     this.count = h("output", { class: "count" });
