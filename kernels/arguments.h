@@ -2,6 +2,7 @@
 // What the operations ask about their arguments.
 #include "autograd/node.h"
 #include "kernels/gradient_view.h"
+#include "tensor/primitives.h"
 #include "tensor/tensor.h"
 
 namespace vigor {
@@ -17,6 +18,14 @@ inline bool fits_beside(const Tensor& parameter, const Tensor& x) {
 // For kernels that want plain arrays: x itself when it is contiguous, else a contiguous copy without gradient history.
 // Undefined stays undefined.
 inline Tensor contiguous_values(const Tensor& x) { return !x.defined() || x.is_contiguous() ? x : clone(x); }
+
+// A bias as a product adds it: contiguous and in the dtype of the result, which an f32 one beside bf16 is rounded to.
+inline Tensor bias_in(const Tensor& bias, Dtype dtype) {
+  if (!bias.defined() || bias.dtype() == dtype) return contiguous_values(bias);
+  const Tensor rounded = empty(bias.shape(), dtype, bias.device());
+  copy(rounded, bias);
+  return rounded;
+}
 
 // x [..,C] as the matrix [rows,C] of a matrix product: rows contiguous and at least C apart. The same memory where the
 // strides allow it (a slice of a fused projection too), else a copy; without gradient history.

@@ -97,7 +97,8 @@ Tensor LanguageModel::loss(const Tensor& ids, const Tensor& targets, const Forwa
   const RegionScope region("head");
   const int64_t N = ids.numel();
   const Head last = head();
-  return linear_cross_entropy(reshape(x, {N, config().d_model}), last.weight, last.bias, reshape(targets, {N}));
+  return linear_cross_entropy(reshape(x, {N, config().d_model}), last.weight, last.bias, reshape(targets, {N}), -1,
+                              context.filter);
 }
 
 ModelCache LanguageModel::make_cache(int64_t batch, int64_t capacity) const {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "kernels/linear_cross_entropy/linear_cross_entropy.h"
 #include "tensor/step_state.h"
 #include "tensor/tensor.h"
 
@@ -17,6 +18,10 @@ struct ForwardContext {
   const StepState* state = nullptr;
   uint32_t micro_batch = 0;  // 0.. within an accumulated step
   bool recompute = false;    // keep only the input of each block and run the block again in backward
+  // Activations from the first layer to the head in bf16, beside parameters of any dtype: half of what a step keeps and
+  // moves. Sums, states, parameters and their gradients stay f32.
+  bool bf16_activations = false;
+  GradientFilter filter;  // of the head's gradients, in a loss
 };
 
 // Dropout with the mask of (context, name): name the place ("layers.3.ffn"), so that no two places share a mask and a

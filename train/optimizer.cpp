@@ -8,10 +8,11 @@ namespace vigor {
 Optimizer::Optimizer(ParameterArena& arena, const OptimizerOptions& options) : arena_(arena), options_(options) {
   for (const ArenaGroup& group : arena.groups()) {
     const Dtype dtype = group.dtype == Dtype::bf16 ? Dtype::f32 : group.dtype;
-    const auto like_values = [&] { return zeros(group.values.shape(), dtype, group.values.device()); };
-    GroupState state{like_values(), like_values(), {}};
+    const auto like_values = [&](Dtype type) { return zeros(group.values.shape(), type, group.values.device()); };
+    const Dtype moments = options.bf16_moments ? Dtype::bf16 : dtype;
+    GroupState state{like_values(moments), like_values(moments), {}};
     if (group.dtype == Dtype::bf16) {
-      state.master = like_values();
+      state.master = like_values(dtype);
       copy(state.master, group.values);
     }
     state_.push_back(std::move(state));
@@ -45,11 +46,11 @@ void Optimizer::update(const StepState* state) {
     AdamWOptions adamw = options_.adamw;
     const auto number = static_cast<size_t>(group.group);
     if (number < scales.size()) adamw.learning_rate_scale = scales[number];
+    const Bf16Rounding rounding{options_.stochastic_rounding, options_.seed, static_cast<uint32_t>(i)};
     if (!s.master.defined()) {
-      adamw_update(group.values, group.gradients, s.exp_avg, s.exp_avg_sq, state, adamw);
+      adamw_update(group.values, group.gradients, s.exp_avg, s.exp_avg_sq, state, adamw, rounding);
       continue;
     }
-    const Bf16Rounding rounding{options_.stochastic_rounding, options_.seed, static_cast<uint32_t>(i)};
     adamw_update_mixed(group.values, s.master, group.gradients, s.exp_avg, s.exp_avg_sq, state, adamw, rounding);
   }
 }

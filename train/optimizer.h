@@ -17,7 +17,8 @@ struct OptimizerOptions {
   AdamWOptions adamw;
   double clip_norm = 0;              // 0: no clipping
   bool stochastic_rounding = false;  // of bf16 parameters
-  uint64_t seed = 0;                 // of that rounding
+  bool bf16_moments = false;         // m and v in bf16, rounded at random, beside parameters in f32 or bf16
+  uint64_t seed = 0;                 // of both kinds of rounding
   // Times the learning rate, for the parameters of arena group number i; groups beyond the list have 1.
   std::vector<double> learning_rate_scales;
 };
@@ -46,7 +47,7 @@ class Optimizer {
 
  private:
   struct GroupState {
-    Tensor exp_avg;     // m
+    Tensor exp_avg;     // m, f32 or bf16, as v
     Tensor exp_avg_sq;  // v
     Tensor master;      // f32; undefined for parameters that are not bf16
   };

@@ -47,7 +47,13 @@ const RunOption kOptions[] = {
     {"clip", "Optimiser", &RunConfig::clip, "clip gradients to this global norm; 0: never", 0, kBig},
     {"dropout", "Optimiser", &RunConfig::dropout, "probability of dropping an activation", 0, 0.99},
     {"recompute", "Optimiser", &RunConfig::recompute, "recompute activations in backward: less memory, slower", 0, 0},
+    {"filter_gradients", "Optimiser", &RunConfig::filter_gradients,
+     "skip the head's gradients below this probability (CPU); 0: none", 0, 1},
     {"dtype", "Optimiser", &RunConfig::dtype, "f32, or bf16 weights and activations beside f32 master weights", 0, 0,
+     "f32|bf16"},
+    {"activations", "Optimiser", &RunConfig::activations,
+     "bf16: keep activations in half the memory beside f32 weights", 0, 0, "f32|bf16"},
+    {"moments", "Optimiser", &RunConfig::moments, "bf16: AdamW's moments in half the memory, rounded at random", 0, 0,
      "f32|bf16"},
     {"stochastic_rounding", "Optimiser", &RunConfig::stochastic_rounding, "round bf16 weights at random, unbiased", 0,
      0},
@@ -66,15 +72,15 @@ const RunOption kOptions[] = {
      "auto|cpu|cuda|emulated"},
     {"cuda_graph", "Run", &RunConfig::cuda_graph, "capture the step in a CUDA graph and replay it", 0, 0},
     {"attention", "Run", &RunConfig::attention, "own kernels, or cudnn (GPU, bf16; untested)", 0, 0, "own|cudnn"},
+    {"gemm_plan", "Run", &RunConfig::gemm_plan,
+     "libraries for matrix products on the CPU: what `vigor tune` wrote to FILE or by default, or off", 0, 0,
+     "FILE|default|off"},
     {"json", "Run", &RunConfig::json, "metrics as JSON lines on standard output", 0, 0},
 };
 
 // Letters to insert, delete, replace or swap with a neighbour to turn a into b.
 size_t edit_distance(const std::string& a, const std::string& b) {
   std::vector<size_t> before(b.size() + 1);
-    {"gemm_plan", "Run", &RunConfig::gemm_plan,
-     "libraries for matrix products on the CPU: what `vigor tune` wrote to FILE or by default, or off", 0, 0,
-     "FILE|default|off"},
   std::iota(before.begin(), before.end(), size_t{0});
   for (size_t i = 1; i <= a.size(); ++i) {
     std::vector<size_t> row(b.size() + 1, i);
@@ -165,13 +171,17 @@ void check_run_config(const RunConfig& config) {
           fmt::format("{} must be from {:g} to {:g}; got {:g}", option.name, option.low, option.high, value));
   }
   if (config.out.empty()) wrong.push_back("out must not be empty");
+  if (config.gemm_plan.empty()) wrong.push_back("gemm_plan must not be empty");
   if (std::find(kDeviceNames.begin(), kDeviceNames.end(), config.device) == kDeviceNames.end())
     wrong.push_back("device must be auto, cpu, cuda or emulated; got " + printable(config.device));
-  if (config.dtype != "f32" && config.dtype != "bf16")
-    wrong.push_back("dtype must be f32 or bf16; got " + printable(config.dtype));
+  for (const auto& [name, value] :
+       {std::pair("dtype", config.dtype), {"activations", config.activations}, {"moments", config.moments}})
+    if (value != "f32" && value != "bf16")
+      wrong.push_back(fmt::format("{} must be f32 or bf16; got {}", name, printable(value)));
+  if (config.activations == "bf16" && config.dtype == "bf16")
+    wrong.push_back("activations bf16 is for dtype f32: dtype bf16 has bf16 activations already");
   if (config.attention != "own" && config.attention != "cudnn")
     wrong.push_back("attention must be own or cudnn; got " + printable(config.attention));
-  if (config.gemm_plan.empty()) wrong.push_back("gemm_plan must not be empty");
   if (config.stochastic_rounding && config.dtype != "bf16") wrong.push_back("stochastic_rounding needs dtype bf16");
   if (config.stop_at > config.steps) wrong.push_back("stop_at must not be above steps");
   if (config.pad_vocab && config.vocab_size == 0 && config.model.empty()) wrong.push_back("pad_vocab needs vocab_size");

@@ -45,7 +45,10 @@ struct RunConfig {
   double clip = 1.0;  // global norm; 0: no clipping
   double dropout = 0.0;
   bool recompute = false;            // recompute activations in backward: less memory, about a third slower
+  double filter_gradients = 0;       // threshold of the head's gradients (kernels/linear_cross_entropy); 0: all of them
   std::string dtype = "f32";         // f32, bf16 (with f32 master weights, norms, states and losses)
+  std::string activations = "f32";   // f32, bf16 beside f32 weights
+  std::string moments = "f32";       // of AdamW: f32, bf16 with stochastic rounding
   bool stochastic_rounding = false;  // of bf16 weights
   // reports
   int64_t log_every = 10;
@@ -63,10 +66,10 @@ struct RunConfig {
   std::string device = "auto";    // auto, cpu, cuda, emulated
   bool cuda_graph = false;        // capture the step once and replay it
   std::string attention = "own";  // own or cudnn, on a GPU in bf16
+  std::string gemm_plan = "default";  // which library computes which matrix product: a file, default or off
   bool json = false;              // metrics as JSON lines on standard output
 };
 
-  std::string gemm_plan = "default";  // which library computes which matrix product: a file, default or off
 struct RunOption {
   using Field = std::variant<int64_t RunConfig::*, double RunConfig::*, bool RunConfig::*, std::string RunConfig::*,
                              std::vector<std::string> RunConfig::*>;

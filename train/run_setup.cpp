@@ -252,6 +252,9 @@ RunSetup prepare_run(RunConfig config, const std::set<std::string>& given, const
   }
   setup.device = choose_device(config.device, "train");  // may restart the program: nothing was done or said yet
   check(!config.cuda_graph || !setup.device.is_cpu(), "train: --cuda-graph needs --device cuda or emulated");
+  check(
+      config.filter_gradients == 0 || setup.device.is_cpu(),
+      "train: --filter-gradients needs --device cpu; on a GPU the products would have to wait for the count of blocks");
   if (config.attention == "cudnn")
     if (const std::string problem = attention_cudnn_problem(); !problem.empty())
       throw std::runtime_error("train: --attention cudnn: " + problem);
@@ -265,10 +268,10 @@ RunSetup prepare_run(RunConfig config, const std::set<std::string>& given, const
   if (config.threads > 0) omp_set_num_threads(static_cast<int>(config.threads));
   config.threads = omp_get_max_threads();
   setup.config = std::move(config);
+  prepare_gemm_plan(setup, given);
 
   const std::vector<DataSource> sources = parse_data_sources(setup.config.data);
   const bool is_folder = fs::is_directory(setup.config.model);
-  prepare_gemm_plan(setup, given);
   if (setup.resumed) {
     load_model(setup, setup.resumed->folder);
   } else if (is_folder) {

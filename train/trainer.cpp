@@ -82,6 +82,7 @@ class Trainer {
   Clock::time_point line_started_ = Clock::now();
   double paused_ = 0;  // seconds of evaluation, samples and saving since the last line
   int64_t line_steps_ = 0;
+  FilterCount filter_count_;  // since the last line
   int64_t first_step_ = 0;
   double step_seconds_ = 0;  // of training alone, since the start of this process
   StepMetrics last_;
@@ -92,6 +93,7 @@ Trainer::Trainer(RunSetup setup)
       optimizer_(model_.parameters(), {{config_.beta1, config_.beta2, config_.eps, config_.weight_decay},
                                        config_.clip,
                                        config_.stochastic_rounding,
+                                       config_.moments == "bf16",
                                        static_cast<uint64_t>(config_.seed),
                                        model_.learning_rate_scales()}),
       schedule_{config_.lr, config_.min_lr_ratio, config_.warmup, config_.steps},
@@ -133,6 +135,8 @@ void Trainer::micro_batch(int64_t micro) {
   context.state = state_.on_device();
   context.micro_batch = static_cast<uint32_t>(micro);
   context.recompute = config_.recompute;
+  context.bf16_activations = config_.activations == "bf16";
+  context.filter = {config_.filter_gradients, &filter_count_};
   const Batch& batch = batches_[static_cast<size_t>(micro)];
   Tensor loss = model_.loss(batch.ids.on_device(), batch.targets.on_device(), context);
   if (config_.accumulate > 1) loss = mul(loss, 1.0 / static_cast<double>(config_.accumulate));
@@ -153,6 +157,7 @@ void Trainer::enqueue_step() {
 void Trainer::train_step() {
   constexpr int64_t kEagerSteps = 2;  // before a capture: they make everything that is made on first use
   load_batches(progress_state_.step);
+  setup_.batches->prefetch(static_cast<uint32_t>(progress_state_.step + 1), config_.accumulate * config_.batch_size);
   state_.set_inputs(optimizer_.inputs(progress_state_.step, schedule_.at(progress_state_.step)));
   if (config_.cuda_graph && eager_steps_ == kEagerSteps && !graph_) {
     if constexpr (kCudaBuild) {
@@ -220,6 +225,8 @@ void Trainer::report() {
   m.seconds = step_seconds_ + seconds;
   m.memory_bytes = static_cast<int64_t>(allocator_of(setup_.device).stats().peak_bytes);
   m.rss_bytes = peak_rss_bytes();
+  if (filter_count_.all > 0)
+    m.kept_gradients = static_cast<double>(filter_count_.kept) / static_cast<double>(filter_count_.all);
   m.seconds_left = m.seconds / static_cast<double>(done - first_step_) * static_cast<double>(end - done);
   last_ = m;
   progress_.step(m);
@@ -236,6 +243,7 @@ void Trainer::report() {
   paused_ = 0;
   fill(line_losses_, 0);
   line_steps_ = 0;
+  filter_count_ = {};
 }
 
 void Trainer::evaluate() {

@@ -12,6 +12,7 @@ OptimizerOptions optimizer_options(const RunConfig& config, const LanguageModel&
   return {{config.beta1, config.beta2, config.eps, config.weight_decay},
           config.clip,
           config.stochastic_rounding,
+          config.moments == "bf16",
           static_cast<uint64_t>(config.seed),
           model.learning_rate_scales()};
 }
@@ -51,6 +52,8 @@ void TrainingStep::add_batch(int64_t micro) {
   context.state = state_.on_device();
   context.micro_batch = static_cast<uint32_t>(micro);
   context.recompute = config_.recompute;
+  context.bf16_activations = config_.activations == "bf16";
+  context.filter = {config_.filter_gradients, &filter_count_};
   const Batch& batch = batches_[static_cast<size_t>(micro)];
   Tensor loss = model_.loss(batch.ids.on_device(), batch.targets.on_device(), context);
   if (config_.accumulate > 1) loss = mul(loss, 1.0 / static_cast<double>(config_.accumulate));

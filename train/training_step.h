@@ -39,6 +39,7 @@ class TrainingStep {
   const Tensor& loss() const { return loss_; }       // f32 [], mean over the step's tokens
   StepState state() const { return state_.read(); }  // waits for the device
   Optimizer& optimizer() { return optimizer_; }
+  const FilterCount& filter_count() const { return filter_count_; }  // of all steps, with config.filter_gradients
   int64_t tokens() const;  // of a step
 
  private:
@@ -53,6 +54,7 @@ class TrainingStep {
   };
   std::vector<Batch> batches_;  // `accumulate` of them
   Tensor loss_;
+  FilterCount filter_count_;
 };
 
 // Ids drawn evenly from a vocabulary, others in each step.

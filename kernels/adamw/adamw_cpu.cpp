@@ -18,25 +18,54 @@ void adamw(double* p, const double* g, double* m, double* v, int64_t n, const Ad
   }
 }
 
-void adamw(float* p, const float* g, float* m, float* v, int64_t n, const AdamWFactors<float>& f) {
-  VIGOR_PICK(adamw)(p, g, m, v, n, f);
+template <class M>
+void update(const TensorView& param, const TensorView& grad, const TensorView& m, const TensorView& v,
+            const AdamWFactors<float>& factors, const RandomKey& key) {
+  parallel_blocks(param.numel(), kElementsPerBlock, [&](int64_t begin, int64_t end) {
+    VIGOR_PICK(adamw)
+    (param.as<float>() + begin, grad.as<float>() + begin, m.as<M>() + begin, v.as<M>() + begin, end - begin, factors,
+     random_sequence(key, static_cast<uint64_t>(begin)));
+  });
 }
 
-template <class T>
 void update(const TensorView& param, const TensorView& grad, const TensorView& m, const TensorView& v,
-            const AdamWFactors<T>& factors) {
+            const AdamWFactors<double>& factors) {
   parallel_blocks(param.numel(), kElementsPerBlock, [&](int64_t begin, int64_t end) {
-    adamw(param.as<T>() + begin, grad.as<T>() + begin, m.as<T>() + begin, v.as<T>() + begin, end - begin, factors);
+    adamw(param.as<double>() + begin, grad.as<double>() + begin, m.as<double>() + begin, v.as<double>() + begin,
+          end - begin, factors);
+  });
+}
+
+template <class M>
+void update_mixed(const TensorView& param, const TensorView& master, const TensorView& grad, const TensorView& m,
+                  const TensorView& v, const StepState& state, const AdamWFactors<float>& factors,
+                  const Bf16Rounding& rounding) {
+  const RandomKey of_moments = moments_key(rounding, state), of_param = rounding_key(rounding, state);
+  bf16* const p = param.as<bf16>();
+  float* const exact = master.as<float>();
+  parallel_blocks(param.numel(), kElementsPerBlock, [&](int64_t begin, int64_t end) {
+    const auto first = static_cast<uint64_t>(begin);
+    VIGOR_PICK(adamw_mixed)
+    (p + begin, exact + begin, grad.as<bf16>() + begin, m.as<M>() + begin, v.as<M>() + begin, end - begin, factors,
+     random_sequence(of_moments, first));
+    if (rounding.stochastic)
+      VIGOR_PICK(round_stochastically)(p + begin, exact + begin, end - begin, random_sequence(of_param, first));
   });
 }
 
 }  // namespace
 
 void adamw_cpu(const TensorView& param, const TensorView& grad, const TensorView& m, const TensorView& v,
-               const StepState* state, const AdamWOptions& options) {
+               const StepState* state, const AdamWOptions& options, const Bf16Rounding& rounding) {
   if (state->failed_step >= 0) return;
-  if (param.dtype == Dtype::f64) update(param, grad, m, v, adamw_factors<double>(*state, options));
-  else update(param, grad, m, v, adamw_factors<float>(*state, options));
+  if (param.dtype == Dtype::f64) {
+    update(param, grad, m, v, adamw_factors<double>(*state, options));
+    return;
+  }
+  const auto factors = adamw_factors<float>(*state, options);
+  const RandomKey key = moments_key(rounding, *state);
+  if (m.dtype == Dtype::bf16) update<bf16>(param, grad, m, v, factors, key);
+  else update<float>(param, grad, m, v, factors, key);
 }
 
 void adamw_mixed_cpu(const TensorView& param, const TensorView& master, const TensorView& grad, const TensorView& m,
@@ -44,17 +73,8 @@ void adamw_mixed_cpu(const TensorView& param, const TensorView& master, const Te
                      const Bf16Rounding& rounding) {
   if (state->failed_step >= 0) return;
   const auto factors = adamw_factors<float>(*state, options);
-  const RandomKey key = rounding_key(rounding, *state);
-  bf16* const p = param.as<bf16>();
-  float* const exact = master.as<float>();
-  parallel_blocks(param.numel(), kElementsPerBlock, [&](int64_t begin, int64_t end) {
-    VIGOR_PICK(adamw_mixed)
-    (p + begin, exact + begin, grad.as<bf16>() + begin, m.as<float>() + begin, v.as<float>() + begin, end - begin,
-     factors);
-    if (!rounding.stochastic) return;
-    for (int64_t i = begin; i < end; ++i)
-      p[i].bits = round_stochastically(exact[i], random_bits(key, static_cast<uint64_t>(i)));
-  });
+  if (m.dtype == Dtype::bf16) update_mixed<bf16>(param, master, grad, m, v, *state, factors, rounding);
+  else update_mixed<float>(param, master, grad, m, v, *state, factors, rounding);
 }
 
 }  // namespace vigor

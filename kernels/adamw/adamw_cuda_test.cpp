@@ -91,6 +91,34 @@ TEST(AdamWCuda, MixedEqualsTheCpu) {
     }
 }
 
+// Both devices fuse multiply and add, so that not even a random threshold tells them apart.
+TEST(AdamWCuda, Bf16MomentsEqualTheCpu) {
+  for (const Dtype dtype : {Dtype::f32, Dtype::bf16})
+    for (const int64_t n : {1, 3, 17, 64, 4099}) {
+      const Bf16Rounding rounding{true, 11, 2};
+      Arrays host = arrays_of(n, dtype);
+      host.m = converted(host.m, Dtype::bf16);
+      host.v = converted(host.v, Dtype::bf16);
+      const Arrays device = on_cuda(host);
+      for (int64_t step = 4; step < 6; ++step) {
+        const StepState state = state_of(step);
+        const StepStateMemory memory = on_device(state);
+        for (const Arrays* a : {&host, &device}) {
+          const StepState* s = a == &host ? &state : memory.on_device();
+          if (dtype == Dtype::f32) adamw_update(a->param, a->grad, a->m, a->v, s, strong(), rounding);
+          else adamw_update_mixed(a->param, a->master, a->grad, a->m, a->v, s, strong(), rounding);
+        }
+      }
+      expect_close(on_host(device.master), host.master, 1e-7, 1e-6);
+      expect_close(on_host(device.m), host.m, 1e-8, 1.0 / 127);
+      expect_close(on_host(device.v), host.v, 1e-8, 1.0 / 127);
+      int64_t others = 0;
+      const Tensor v = on_host(device.v);
+      for (int64_t i = 0; i < n; ++i) others += v.data<bf16>()[i].bits != host.v.data<bf16>()[i].bits ? 1 : 0;
+      EXPECT_LE(others, n / 1000);
+    }
+}
+
 TEST(AdamWCuda, TakesTheClipFactorOfTheState) {
   const int64_t n = 33;
   const Arrays host = arrays_of(n, Dtype::f32), device = on_cuda(host);
@@ -129,7 +157,7 @@ TEST(AdamWCuda, DoubleIsRefused) {
   expect_error([&] { adamw_update(p, p, p, p, memory.on_device()); }, {"adamw: on CUDA param must be f32", "f64"});
 }
 
-// 16 n bytes in and 12 n out; beside a master 14 n both ways.
+// 16 n bytes in and 12 n out; beside a master 14 n both ways. bf16 moments: 4 n less both ways.
 TEST(AdamWCuda, BytesMoved) {
   const int64_t n = 1 << 14;
   const StepStateMemory memory = on_device(state_of(0));
@@ -139,6 +167,9 @@ TEST(AdamWCuda, BytesMoved) {
   expect_bytes_moved("adamw_kernel", 14.0 * n, 14.0 * n, [&] {
     adamw_update_mixed(mixed.param, mixed.master, mixed.grad, mixed.m, mixed.v, memory.on_device());
   });
+  const Tensor m = zeros({n}, Dtype::bf16, kCuda), v = zeros({n}, Dtype::bf16, kCuda);
+  expect_bytes_moved("adamw_kernel", 12.0 * n, 8.0 * n,
+                     [&] { adamw_update(plain.param, plain.grad, m, v, memory.on_device()); });
 }
 
 }  // namespace

@@ -9,12 +9,13 @@
 
 namespace vigor {
 
-// All views contiguous, of one size; param, grad, m, v of one dtype, f32 or f64 (CPU only).
+// All views contiguous, of one size; param and grad of one dtype, f32 or f64 (CPU only), m and v of it too, or bf16
+// beside f32.
 void adamw_cpu(const TensorView& param, const TensorView& grad, const TensorView& m, const TensorView& v,
-               const StepState* state, const AdamWOptions& options);
+               const StepState* state, const AdamWOptions& options, const Bf16Rounding& rounding);
 void adamw_cuda(const TensorView& param, const TensorView& grad, const TensorView& m, const TensorView& v,
-                const StepState* state, const AdamWOptions& options);
-// param and grad bf16, master, m and v f32.
+                const StepState* state, const AdamWOptions& options, const Bf16Rounding& rounding);
+// param and grad bf16, master f32, m and v both f32 or bf16.
 void adamw_mixed_cpu(const TensorView& param, const TensorView& master, const TensorView& grad, const TensorView& m,
                      const TensorView& v, const StepState* state, const AdamWOptions& options,
                      const Bf16Rounding& rounding);
@@ -40,8 +41,12 @@ VIGOR_HOST_DEVICE AdamWFactors<T> adamw_factors(const StepState& state, const Ad
 VIGOR_HOST_DEVICE inline RandomKey rounding_key(const Bf16Rounding& rounding, const StepState& state) {
   return {rounding.seed, RandomStream::rounding, rounding.salt, static_cast<uint32_t>(state.step)};
 }
+VIGOR_HOST_DEVICE inline RandomKey moments_key(const Bf16Rounding& rounding, const StepState& state) {
+  return {rounding.seed, RandomStream::rounding, rounding.salt + (1u << 28), static_cast<uint32_t>(state.step)};
+}
 
-// The bits of x as a bf16: the upper half of its bits, one more when the lower half and 16 random bits overflow.
+// The bits of x as a bf16: the upper half of its bits, one more when the lower half and the upper 16 random bits
+// overflow.
 VIGOR_HOST_DEVICE inline uint16_t round_stochastically(float x, uint32_t random_word) {
   const auto bits = __builtin_bit_cast(uint32_t, x);
   if ((bits & 0x7f800000u) == 0x7f800000u)  // infinite or NaN, which stays one

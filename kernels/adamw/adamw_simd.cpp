@@ -1,5 +1,6 @@
 #include "kernels/adamw/adamw_simd.h"
 
+#include "kernels/random_words.h"
 #include "kernels/vector_loop.h"
 
 namespace vigor::VIGOR_ISA {
@@ -10,30 +11,92 @@ namespace {
 // costs x86 well over a hundred cycles.
 VIGOR_INLINE vfloat flush_tiny(vfloat x) { return select(abs(x) < 1e-36f, zero(), x); }
 
-// Updates the moments of elements i.. and returns the new parameters.
-template <class G, class Lanes>
-VIGOR_INLINE vfloat updated(const float* p, const G* g, float* m, float* v, int64_t i, Lanes lanes,
-                            const AdamWFactors<float>& f) {
+// x as a bf16: the upper half of its bits, one more when the lower half and `random`, 16 bits, overflow. store() then
+// has nothing left to round.
+VIGOR_INLINE vfloat rounded_at_random(vfloat x, vuint random) {
+  const vuint bits = reinterpret_cast<vuint>(x);
+  const vfloat cut = reinterpret_cast<vfloat>((bits + random) & 0xffff0000u);
+  return select((bits & 0x7f800000u) == 0x7f800000u, x, cut);  // infinity and NaN stay what they are
+}
+
+VIGOR_INLINE vuint load_words(const uint32_t* words) {
+  return reinterpret_cast<vuint>(load(reinterpret_cast<const int32_t*>(words)));
+}
+
+// Updates the moments of elements i.. and returns the new parameters. `word` is for bf16 moments.
+template <class G, class M, class Lanes>
+VIGOR_INLINE vfloat updated(const float* p, const G* g, M* m, M* v, int64_t i, Lanes lanes,
+                            const AdamWFactors<float>& f, vuint word) {
   const vfloat gradient = load(g + i, lanes) * f.clip;
   const vfloat mean = flush_tiny(fma(load(m + i, lanes), f.beta1, gradient * f.one_minus_beta1));
   const vfloat square = flush_tiny(fma(load(v + i, lanes), f.beta2, gradient * gradient * f.one_minus_beta2));
   const vfloat denominator = fma(sqrt(square), f.denominator_scale, f.eps);
-  store(m + i, mean, lanes);
-  store(v + i, square, lanes);
+  if constexpr (sizeof(M) == 2) {
+    store(m + i, rounded_at_random(mean, word & 0xffffu), lanes);
+    store(v + i, rounded_at_random(square, word >> 16), lanes);
+  } else {
+    store(m + i, mean, lanes);
+    store(v + i, square, lanes);
+  }
   return fma(mean / denominator, -f.step_size, load(p + i, lanes) * f.decay);
+}
+
+// Calls f(i, lanes, words) for all elements, with the words of `random` for them if M is bf16.
+template <class M, class F>
+VIGOR_INLINE void for_each_update(int64_t n, const RandomSequence& random, F f) {
+  if constexpr (sizeof(M) == 2) {
+    uint32_t words[kRandomWords];
+    for (int64_t begin = 0; begin < n; begin += kRandomWords) {
+      random_words(random, begin, words);
+      for_each_vector(n - begin < kRandomWords ? n - begin : kRandomWords,
+                      [&](int64_t i, auto lanes) { f(begin + i, lanes, load_words(words + i)); });
+    }
+  } else {
+    for_each_vector(n, [&](int64_t i, auto lanes) { f(i, lanes, vuint{}); });
+  }
+}
+
+template <class M>
+void update(float* p, const float* g, M* m, M* v, int64_t n, const AdamWFactors<float>& f,
+            const RandomSequence& random) {
+  for_each_update<M>(n, random, [&](int64_t i, auto lanes, vuint word) {
+    store(p + i, updated(p, g, m, v, i, lanes, f, word), lanes);
+  });
+}
+
+template <class M>
+void update_mixed(bf16* rounded, float* p, const bf16* g, M* m, M* v, int64_t n, const AdamWFactors<float>& f,
+                  const RandomSequence& random) {
+  for_each_update<M>(n, random, [&](int64_t i, auto lanes, vuint word) {
+    const vfloat value = updated(p, g, m, v, i, lanes, f, word);
+    store(p + i, value, lanes);
+    store(rounded + i, value, lanes);
+  });
 }
 
 }  // namespace
 
-void adamw(float* p, const float* g, float* m, float* v, int64_t n, const AdamWFactors<float>& f) {
-  for_each_vector(n, [&](int64_t i, auto lanes) { store(p + i, updated(p, g, m, v, i, lanes, f), lanes); });
+void adamw(float* p, const float* g, float* m, float* v, int64_t n, const AdamWFactors<float>& f,
+           const RandomSequence& random) {
+  update(p, g, m, v, n, f, random);
+}
+void adamw(float* p, const float* g, bf16* m, bf16* v, int64_t n, const AdamWFactors<float>& f,
+           const RandomSequence& random) {
+  update(p, g, m, v, n, f, random);
 }
 
-void adamw_mixed(bf16* rounded, float* p, const bf16* g, float* m, float* v, int64_t n, const AdamWFactors<float>& f) {
-  for_each_vector(n, [&](int64_t i, auto lanes) {
-    const vfloat value = updated(p, g, m, v, i, lanes, f);
-    store(p + i, value, lanes);
-    store(rounded + i, value, lanes);
+void adamw_mixed(bf16* rounded, float* p, const bf16* g, float* m, float* v, int64_t n, const AdamWFactors<float>& f,
+                 const RandomSequence& random) {
+  update_mixed(rounded, p, g, m, v, n, f, random);
+}
+void adamw_mixed(bf16* rounded, float* p, const bf16* g, bf16* m, bf16* v, int64_t n, const AdamWFactors<float>& f,
+                 const RandomSequence& random) {
+  update_mixed(rounded, p, g, m, v, n, f, random);
+}
+
+void round_stochastically(bf16* rounded, const float* p, int64_t n, const RandomSequence& random) {
+  for_each_update<bf16>(n, random, [&](int64_t i, auto lanes, vuint word) {
+    store(rounded + i, rounded_at_random(load(p + i, lanes), word >> 16), lanes);
   });
 }
 

@@ -1,15 +1,24 @@
 #pragma once
 #include "kernels/adamw/adamw_factors.h"
+#include "kernels/random_sequence.h"
 #include "tensor/simd.h"
 
 namespace vigor {
 
+// bf16 moments are rounded with the words of `random`; f32 ones have no use for it.
 // clang-format off
 VIGOR_PER_ISA(
-    void adamw(float* p, const float* g, float* m, float* v, int64_t n, const AdamWFactors<float>& f);
+    void adamw(float* p, const float* g, float* m, float* v, int64_t n, const AdamWFactors<float>& f,
+               const RandomSequence& random);
+    void adamw(float* p, const float* g, bf16* m, bf16* v, int64_t n, const AdamWFactors<float>& f,
+               const RandomSequence& random);
     // p is the master; rounded[i] = p[i] to nearest afterwards.
     void adamw_mixed(bf16* rounded, float* p, const bf16* g, float* m, float* v, int64_t n,
-                     const AdamWFactors<float>& f);)
+                     const AdamWFactors<float>& f, const RandomSequence& random);
+    void adamw_mixed(bf16* rounded, float* p, const bf16* g, bf16* m, bf16* v, int64_t n,
+                     const AdamWFactors<float>& f, const RandomSequence& random);
+    // rounded[i] = p[i], with the words of `random`.
+    void round_stochastically(bf16* rounded, const float* p, int64_t n, const RandomSequence& random);)
 // clang-format on
 
 }  // namespace vigor

@@ -1,6 +1,7 @@
 #include "kernels/dropout/dropout_kernels.h"
 #include "kernels/dropout/dropout_simd.h"
 #include "kernels/parallel.h"
+#include "kernels/random_sequence.h"
 
 namespace vigor {
 namespace {
@@ -24,12 +25,9 @@ void dropout_cpu(const TensorView& y, const TensorView& x, double p, const Rando
         const DropoutRange<T> range{end - begin,
                                     y.as<T>() + begin,
                                     x.as<T>() + begin,
-                                    static_cast<uint64_t>(begin),
                                     dropout_threshold(p),
                                     static_cast<float>(1 / (1 - p)),
-                                    key.seed,
-                                    key.step,
-                                    (key.salt << 3) | static_cast<uint32_t>(key.stream)};
+                                    random_sequence(key, static_cast<uint64_t>(begin))};
         VIGOR_PICK(dropout)(range);
       }
     });

@@ -25,6 +25,7 @@ struct LinearNode : Node {
   explicit LinearNode(const char* name = "linear") : Node(name) {}
   SavedTensor x{this, "x"}, weight{this, "weight"};  // x as [rows,in]
   Shape input_shape;
+  Dtype bias_dtype = Dtype::f32;
 
   void backward(Backward& b) override {
     const Tensor dy = as_matrix(b.grad());
@@ -37,7 +38,7 @@ struct LinearNode : Node {
     OpScope scope(op, {&dy, &x.get(), &w}, products * flops_of(x.get(), w));
     const Tensor dx = b.needs(0) ? empty(input_shape, x.get().dtype(), dy.device()) : Tensor();
     const Backward::Target dweight = wanted_target(b, 1, w.shape(), w.dtype(), dy.device());
-    const Backward::Target dbias = wanted_target(b, 2, {w.size(0)}, dy.dtype(), dy.device());
+    const Backward::Target dbias = wanted_target(b, 2, {w.size(0)}, bias_dtype, dy.device());
     const TensorView dx_rows = dx ? rows_of(dx) : TensorView();
     switch (dy.device().kind) {
       case DeviceKind::cpu:
@@ -91,9 +92,9 @@ void check_arguments(const char* op, const Tensor& x, const Tensor& weight, cons
     fail("{}: weight must be f64 beside f64, else f32 or bf16, on the device of x; got {} (x is {})", op,
          describe(weight), describe(x));
   if (!bias.defined()) return;
-  if (!(bias.shape() == Shape{weight.size(0)}) || bias.dtype() != x.dtype() || bias.device() != x.device())
-    fail("{}: bias must be [out]=[{}] in the dtype of x; got {} (x is {})", op, weight.size(0), describe(bias),
-         describe(x));
+  if (!(bias.shape() == Shape{weight.size(0)}) || !fits_beside(bias, x) || bias.device() != x.device())
+    fail("{}: bias must be [out]=[{}] in the dtype of x, or f32 beside bf16; got {} (x is {})", op, weight.size(0),
+         describe(bias), describe(x));
 }
 
 }  // namespace
@@ -101,7 +102,7 @@ void check_arguments(const char* op, const Tensor& x, const Tensor& weight, cons
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   check_arguments("linear", x, weight, bias);
   OpScope scope("linear", {&x, &weight, &bias}, flops_of(x, weight));
-  const Tensor rows = as_matrix(x), w = as_matrix(weight), b = contiguous_values(bias);
+  const Tensor rows = as_matrix(x), w = as_matrix(weight), b = bias_in(bias, x.dtype());
   const Tensor y = empty(with_last(x.shape(), weight.size(0)), x.dtype(), x.device());
   switch (x.device().kind) {
     case DeviceKind::cpu:
@@ -116,6 +117,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
     node->x.save(rows);
     node->weight.save(w);
     node->input_shape = x.shape();
+    if (bias.defined()) node->bias_dtype = bias.dtype();
     node->attach({&y});
   }
   scope.done({&y});
@@ -126,7 +128,7 @@ Tensor linear_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   check(bias.defined(), "linear_gelu: bias must be a tensor; got an undefined one");
   check_arguments("linear_gelu", x, weight, bias);
   OpScope scope("linear_gelu", {&x, &weight, &bias}, flops_of(x, weight));
-  const Tensor rows = as_matrix(x), w = as_matrix(weight), b = contiguous_values(bias);
+  const Tensor rows = as_matrix(x), w = as_matrix(weight), b = bias_in(bias, x.dtype());
   const Tensor y = empty(with_last(x.shape(), weight.size(0)), x.dtype(), x.device());
   // Without a graph nobody reads pre: its values go where y overwrites them.
   const Tensor pre = needs_graph({&x, &weight, &bias}) ? empty_like(y) : y;
@@ -143,6 +145,7 @@ Tensor linear_gelu(const Tensor& x, const Tensor& weight, const Tensor& bias) {
     node->x.save(rows);
     node->weight.save(w);
     node->input_shape = x.shape();
+    if (bias.defined()) node->bias_dtype = bias.dtype();
     node->pre.save(pre);
     node->attach({&y});
   }

@@ -8,7 +8,7 @@
 //
 //   x        [..,in]    f32, f64 or bf16; any strides, but only rows that are contiguous save a copy
 //   weight   [out,in]   as published; f64 beside f64, else f32 or bf16 in any mix with x
-//   bias     [out]      the dtype of x; may be undefined in linear
+//   bias     [out]      the dtype of x, or f32 beside bf16 (rounded to it); may be undefined in linear
 //   y        [..,out]   the dtype of x, contiguous
 //   sums     f32 (f64 for f64)
 //   saved    x and weight (no bytes of their own); linear_gelu also pre: rows * out * element size

@@ -75,6 +75,7 @@ TEST(Linear, FastAgreesWithDefinition) {
       expect_close_to_f64(f, inputs, {Dtype::bf16}, 6e-2, 2e-2);
       expect_close_to_f64(f, inputs, {Dtype::f32, Dtype::bf16, Dtype::f32}, 5e-2, 1e-2);  // dweight is rounded to bf16
       expect_close_to_f64(f, inputs, {Dtype::bf16, Dtype::f32, Dtype::bf16}, 6e-2, 2e-2);
+      expect_close_to_f64(f, inputs, {Dtype::bf16, Dtype::f32, Dtype::f32}, 6e-2, 2e-2);
     }
 }
 

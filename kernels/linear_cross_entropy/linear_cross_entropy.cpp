@@ -131,11 +131,7 @@ Result compute(const Tensor& x, const Tensor& weight, const Tensor& bias, const 
   const Dtype dtype = x.dtype() == Dtype::f64 ? Dtype::f64 : Dtype::f32;
   const Dtype logits_dtype = device.is_cpu() ? dtype : x.dtype();
   const Tensor in = contiguous_values(x), w = contiguous_values(weight);
-  Tensor b = contiguous_values(bias);
-  if (b.defined() && b.dtype() != logits_dtype) {
-    b = empty(bias.shape(), logits_dtype, device);
-    copy(b, bias);
-  }
+  const Tensor b = bias_in(bias, logits_dtype);
   Result r;
   r.losses = empty({N}, dtype, device);
   r.loss_weight = classes.weight;

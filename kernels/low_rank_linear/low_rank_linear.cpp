@@ -22,6 +22,7 @@ struct LowRankLinearNode : Node {
   LowRankLinearNode() : Node("low_rank_linear") {}
   SavedTensor x{this, "x"}, h{this, "h"}, lora_a{this, "lora_a"}, lora_b{this, "lora_b"};  // x [rows,in], h [rows,r]
   Shape input_shape;
+  Dtype bias_dtype = Dtype::f32;
 
   void backward(Backward& b) override {
     const Tensor dy = as_matrix(b.grad());  // [rows,out]
@@ -33,7 +34,7 @@ struct LowRankLinearNode : Node {
     const Tensor dx = b.needs(0) ? empty(input_shape, x.get().dtype(), dy.device()) : Tensor();
     const Backward::Target da = wanted_target(b, 1, a_factor.shape(), a_factor.dtype(), dy.device());
     const Backward::Target db = wanted_target(b, 2, b_factor.shape(), b_factor.dtype(), dy.device());
-    const Backward::Target dbias = wanted_target(b, 3, {a_factor.size(0)}, dy.dtype(), dy.device());
+    const Backward::Target dbias = wanted_target(b, 3, {a_factor.size(0)}, bias_dtype, dy.device());
     const TensorView dx_rows = dx ? as_matrix(dx).view() : TensorView();
     switch (dy.device().kind) {
       case DeviceKind::cpu:
@@ -71,16 +72,16 @@ void check_arguments(const Tensor& x, const Tensor& lora_a, const Tensor& lora_b
       fail("{}: {} must be f64 beside f64, else f32 or bf16, on the device of x; got {} (x is {})", op,
            factor == &lora_a ? "lora_a" : "lora_b", describe(*factor), describe(x));
   if (!bias.defined()) return;
-  if (!(bias.shape() == Shape{lora_a.size(0)}) || bias.dtype() != x.dtype() || bias.device() != x.device())
-    fail("{}: bias must be [out]=[{}] in the dtype of x; got {} (x is {})", op, lora_a.size(0), describe(bias),
-         describe(x));
+  if (!(bias.shape() == Shape{lora_a.size(0)}) || !fits_beside(bias, x) || bias.device() != x.device())
+    fail("{}: bias must be [out]=[{}] in the dtype of x, or f32 beside bf16; got {} (x is {})", op, lora_a.size(0),
+         describe(bias), describe(x));
 }
 
 }  // namespace
 
 Tensor low_rank_linear(const Tensor& x, const Tensor& lora_a, const Tensor& lora_b, const Tensor& bias) {
   check_arguments(x, lora_a, lora_b, bias);
-  const Tensor rows = as_matrix(x), a = as_matrix(lora_a), b = as_matrix(lora_b), offset = contiguous_values(bias);
+  const Tensor rows = as_matrix(x), a = as_matrix(lora_a), b = as_matrix(lora_b), offset = bias_in(bias, x.dtype());
   OpScope scope("low_rank_linear", {&x, &lora_a, &lora_b, &bias}, flops_of(rows.size(0), lora_a, lora_b));
   const Tensor h = empty({rows.size(0), lora_b.size(0)}, dtype_of_h(x, lora_a, lora_b), x.device());
   Shape sizes = x.shape();
@@ -106,6 +107,7 @@ Tensor low_rank_linear(const Tensor& x, const Tensor& lora_a, const Tensor& lora
     node->lora_a.save(a);
     node->lora_b.save(b);
     node->input_shape = x.shape();
+    if (bias.defined()) node->bias_dtype = bias.dtype();
     node->attach({&y});
   }
   scope.done({&y});

@@ -10,7 +10,7 @@
 //   x        [..,in]   f32, f64 or bf16, any strides
 //   lora_a   [out,r]   f64 beside f64, else f32 or bf16 in any mix with x
 //   lora_b   [r,in]    likewise
-//   bias     [out]     the dtype of x, or undefined
+//   bias     [out]     the dtype of x, or f32 beside bf16 (rounded to it), or undefined
 //   y        [..,out]  the dtype of x, contiguous
 //   sums     f32 (f64 for f64); h stays in that type, unless x and both factors are bf16: then it is bf16 too
 //   saved    x, lora_a, lora_b (no bytes of their own), h: rows * r elements

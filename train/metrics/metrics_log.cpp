@@ -27,17 +27,18 @@ std::string system_error(const std::filesystem::path& path) {
 }  // namespace
 
 std::string to_json(const StepMetrics& m) {
-  return json{{"step", m.step},
-              {"loss", number(m.loss)},
-              {"perplexity", number(m.perplexity)},
-              {"lr", m.lr},
-              {"grad_norm", number(m.grad_norm)},
-              {"tokens_per_s", m.tokens_per_s},
-              {"tokens", m.tokens},
-              {"seconds", m.seconds},
-              {"memory_bytes", m.memory_bytes},
-              {"rss_bytes", m.rss_bytes}}
-      .dump();
+  json line{{"step", m.step},
+            {"loss", number(m.loss)},
+            {"perplexity", number(m.perplexity)},
+            {"lr", m.lr},
+            {"grad_norm", number(m.grad_norm)},
+            {"tokens_per_s", m.tokens_per_s},
+            {"tokens", m.tokens},
+            {"seconds", m.seconds},
+            {"memory_bytes", m.memory_bytes},
+            {"rss_bytes", m.rss_bytes}};
+  if (m.kept_gradients) line["kept_gradients"] = *m.kept_gradients;
+  return line.dump();
 }
 
 std::string to_json(const EvalMetrics& m) {

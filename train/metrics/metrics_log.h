@@ -19,6 +19,8 @@ struct StepMetrics {
   double seconds = 0;        // of training in this process
   int64_t memory_bytes = 0;  // peak of tensors
   int64_t rss_bytes = 0;     // peak resident size of the process
+  std::optional<double>
+      kept_gradients;  // share of the head's gradient blocks that the filter kept, since the last line
   double seconds_left = 0;
 };
 
