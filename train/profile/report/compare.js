@@ -6,7 +6,7 @@ function drawComparison() {
   const columns = [
     textColumn("Operation", (row) => row.name),
     textColumn("Phase", (row) => row.phase, { kind: "phase" }),
-    textColumn("Shapes", (row) => row.shapes, { kind: "code" }),
+    textColumn("Shapes", shapesText, { kind: "code" }),
     numberColumn("Before", (row) => row.was, orNone(format.seconds)),
     numberColumn("After", (row) => row.seconds, orNone(format.seconds)),
     { title: "Change", value: (row) => Math.abs(row.change), text: (row) => format.signed(row.change, format.seconds), number: true,

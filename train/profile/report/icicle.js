@@ -86,6 +86,9 @@ function drawIcicle() {
   show(profile);
 }
 
+// "7" of "layers.7".
+const shortName = (node) => node.name.split(".").pop();
+
 class Icicle {
   constructor(host, path, root) {
     Object.assign(this, { host, path, root, cells: new Map(), focus: root });
@@ -108,7 +111,7 @@ class Icicle {
       type: "button", class: `cell depth-${node.depth} phase-${node.phase}`, style: `--row:${node.depth}`, tabindex: "-1",
       "aria-label": `${node.name}, ${format.seconds(node.seconds)}, ${this.share(node)}`,
       onclick: () => this.zoom(node), onkeydown: (event) => this.key(event, node),
-    }, h("span", {}, node.name), h("abbr", { "aria-hidden": "true" }, node.name.split(".").pop()), h("small", {}, format.seconds(node.seconds)));
+    }, h("span", {}, node.name), h("abbr", { "aria-hidden": "true" }, shortName(node)), h("small", {}, format.seconds(node.seconds)));
     noteOn(cell, () => showTip(cell.getBoundingClientRect(), this.names(node).join(" › "), this.lines(node),
       [...node.shapes].slice(0, 4).join("\n")));
     this.cells.set(node, cell);
@@ -147,7 +150,7 @@ class Icicle {
       cell.style.width = `${(right - left) * 100}%`;
       const pixels = (right - left) * width, name = 18 + textWidth(node.name, 13);
       cell.dataset.fits = pixels >= name + 8 + textWidth(format.seconds(node.seconds), 13) ? "both"
-        : pixels >= Math.min(70, name) ? "name" : node.depth === 2 && pixels >= 16 ? "short" : "none";
+        : pixels >= Math.min(70, name) ? "name" : node.depth === 2 && pixels >= textWidth(shortName(node), 13) + 6 ? "short" : "none";
     }
   }
 

@@ -5,7 +5,7 @@ function drawMemory() {
   const where = [memory.peak_operation, memory.peak_layer].filter(Boolean).join(" in ");
   section("memory", "Memory over the step",
     `From ${format.bytes(memory.start_bytes)} at the start to ${format.bytes(memory.peak_bytes)} at the peak` +
-    `${where ? `, which ${where} reached` : ""}. Move along it, or use the arrow keys, to see what ran.`, chart, reading);
+    `${where ? `, reached by ${where}` : ""}. Move along it, or use the arrow keys, to see what ran.`, chart, reading);
   if (memory.timeline.length === 0) chart.append(h("p", { class: "empty" }, "This profile has no memory samples."));
   else responsive(chart, (width) => chart.replaceChildren(memoryChart(width, reading)));
 }
@@ -49,6 +49,7 @@ function memoryChart(width, reading) {
     cursor.setAttribute("visibility", "visible");
     reading.textContent = memoryReading(samples[at]);
   };
+  reading.textContent = `Peak at ${memoryReading(samplePeak(profile))}`;
   const plot = s("svg", {
     viewBox: `0 0 ${width} ${height}`, width, height, tabindex: "0", role: "group",
     "aria-label": `Memory over the step, ${profile.memory.timeline.length} samples`,

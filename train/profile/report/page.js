@@ -9,10 +9,12 @@ function drawHead() {
   document.querySelector("main").append(h("section", { id: "head" },
     h("h1", {}, profile.model, h("span", {}, title)),
     h("p", { class: "facts" }, facts.join(" · ")),
-    h("p", { class: "verdict" }, before ? comparisonVerdict() : step.verdict),
+    h("p", { class: "verdict" }, before ? comparisonVerdict() : sentence(step.verdict)),
     before && settingDifferences().length ? h("p", { class: "warning" }, `Not the same measurement: ${settingDifferences().join("; ")}.`) : null,
     drawTiles(), drawSplit()));
 }
+
+const sentence = (text) => (text ? `${text[0].toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}` : "");
 
 // The headline numbers. `better` says which way is good.
 function drawTiles() {
@@ -20,7 +22,7 @@ function drawTiles() {
   const ideal = (one) => (one.step.seconds > 0 ? one.step.ideal_seconds / one.step.seconds : 0);
   const kBound = { compute: "arithmetic", memory: "memory", overhead: "overhead" };
   const tiles = [
-    { name: profile.mode === "generate" ? "a token" : "a step", value: (one) => one.step.seconds, text: format.seconds, better: -1 },
+    { name: profile.mode === "generate" ? "an answer" : "a step", value: (one) => one.step.seconds, text: format.seconds, better: -1 },
     { name: "tokens a second", value: (one) => one.step.tokens_per_s, text: (value) => value >= 100 ? format.count(value) : digits(number(value)), better: 1 },
     { name: "arithmetic", value: rate, text: format.gflops, better: 1,
       note: (one) => `${format.percent(rate(one) / one.machine.fma_gflops)} of the peak` },

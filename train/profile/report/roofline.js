@@ -14,8 +14,8 @@ function drawRoofline() {
   else responsive(chart, (now) => { width = now; redraw(); });
 }
 
-// The axes need not reach operations that take less than this part of the longest; those stand at the edge.
-const kMinor = 1e-3;
+// The axes need not reach operations that take less than this part of the longest; those may stand at its edge.
+const kMinor = 1e-2;
 const onRoofline = (row) => row.seconds > 0 && (row.flops > 0 || row.bytes > 0);
 
 function rooflineChart(rows, hidden, width) {
@@ -26,13 +26,16 @@ function rooflineChart(rows, hidden, width) {
   const points = shown.map((row) => ({ row, was: was.get(operationKey(row)), ...scale.place(row) }))
     .sort((a, b) => b.radius - a.radius);  // small ones on top
 
+  const roofs = roofNames(points, scale);
   const marks = points.map((point) => rooflinePoint(point, scale));
   if (marks.length) marks[0].querySelector(".point").setAttribute("tabindex", "0");
   const plot = s("svg", {
     viewBox: `0 0 ${width} ${height}`, width, height, role: "group",
     "aria-label": `Roofline with ${points.length} operations`,
     onkeydown: (event) => walk(event, [...plot.querySelectorAll(".point")]),
-  }, rooflineAxes(scale), marks, rooflineLabels(points, scale, small ? 4 : 10));
+  }, rooflineAxes(scale), marks, roofs.map(({ text, cache, x, y, angle }) =>
+    s("text", { class: cache ? "roof-name cache" : "roof-name", transform: `translate(${x} ${y}) rotate(${angle}) translate(0 -7)` }, text)),
+    rooflineLabels(points, roofs, scale, small ? 4 : 12));
   return plot;
 }
 
@@ -99,13 +102,9 @@ function rooflineAxes(scale) {
   const bend = [x(ridge), y(peak)], low = Math.max(x0, y0 / read);
   const start = moving && low === x0 ? `${box.left} ${y(low * read)}L` : "";
   parts.push(s("path", { class: "roof", d: `M${start}${x(low)} ${y(low * read)}L${bend}L${box.right} ${bend[1]}` }));
-  parts.push(s("text", { class: "roof-name", ...peakName(scale) }, peakText(peak)));
-  for (const { gb_s, name, own } of bandwidths(read)) {
+  for (const { gb_s, own } of bandwidths(read)) {
     const from = Math.max(x0, y0 / gb_s), to = Math.min(peak / gb_s, x1);
-    const angle = Math.atan2(y(to * gb_s) - y(from * gb_s), x(to) - x(from)) * 180 / Math.PI;
     if (!own) parts.push(s("line", { class: "cache-roof", x1: x(from), y1: y(from * gb_s), x2: x(to), y2: y(to * gb_s) }));
-    parts.push(s("text", { class: own ? "roof-name" : "roof-name cache",
-      transform: `translate(${x(from)} ${y(from * gb_s)}) rotate(${angle}) translate(12 -7)` }, name));
   }
   return parts;
 }
@@ -115,14 +114,31 @@ function bandwidths(read) {
   const list = [{ gb_s: read, name: `memory ${digits(read)} GB/s`, own: true }];
   for (const { bytes, gb_s } of [...(profile.machine.reads ?? [])].reverse()) {
     if (gb_s > 1.4 * list[list.length - 1].gb_s && list.length < 4)
-      list.push({ gb_s, name: `cache, ${format.bytes(bytes)}: ${digits(gb_s)} GB/s`, own: false });
+      list.push({ gb_s, name: `cache, ${Math.round(bytes / 1e6)} MB: ${digits(gb_s)} GB/s`, own: false });
   }
   return list;
 }
 
-// The name of the flat roof starts at the bend, or ends with the plot where that is too near.
+// Where the names of the roofs stand: along their lines, where no point is if there is such a place.
+function roofNames(points, { x, y, x0, y0, box, peak, read }) {
+  if (!(peak > 0) || !(read > 0)) return [];
+  const clear = (cx, cy, reach) => points.every((point) => Math.hypot(point.x - cx, point.y - cy) > point.radius + reach);
+  const along = (text, cache, from, to) => {
+    const [dx, dy] = [to[0] - from[0], to[1] - from[1]], length = Math.hypot(dx, dy), width = textWidth(text, 12);
+    const middle = (start) => [0.15, 0.5, 0.85].map((part) => (start + width * part) / length)
+      .map((part) => [from[0] + dx * part + dy / length * 11, from[1] + dy * part - dx / length * 11]);
+    const starts = [10, 0.2 * length, 0.4 * length, 0.6 * length].filter((start) => start + width < length);
+    const start = starts.find((place) => middle(place).every(([cx, cy]) => clear(cx, cy, width / 6))) ?? 10;
+    return { text, cache, angle: Math.atan2(dy, dx) * 180 / Math.PI, x: from[0] + dx * start / length, y: from[1] + dy * start / length,
+      boxes: middle(start).map(([cx, cy]) => [cx - width / 6, cy - 9, cx + width / 6, cy + 9]) };
+  };
+  const flat = [Math.min(x(peak / read), box.right - textWidth(peakText(peak), 12) - 12), y(peak)];
+  return [along(peakText(peak), false, flat, [box.right, y(peak)]), ...bandwidths(read).map(({ gb_s, name, own }) => {
+    const from = Math.max(x0, y0 / gb_s);
+    return along(name, !own, [x(from), y(from * gb_s)], [x(peak / gb_s), y(peak)]);
+  })];
+}
 const peakText = (peak) => `arithmetic ${digits(peak)} GFLOP/s`;
-const peakName = ({ x, y, box, ridge, peak }) => ({ x: Math.min(x(ridge), box.right - textWidth(peakText(peak), 12)), y: y(peak) - 9 });
 
 function rooflinePoint(point, scale) {
   const { row, was } = point;
@@ -154,19 +170,13 @@ function operationLines(row, was) {
 }
 
 // Names of the largest points, each where it covers no other name and no circle; without such a place, none.
-function rooflineLabels(points, scale, most) {
-  const { box, plotLeft, peak, read, x0, y0 } = scale;
+function rooflineLabels(points, roofs, scale, most) {
+  const { box, plotLeft, peak, read, ridge } = scale;
   const overlap = (a, b) => a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
   const taken = points.slice(0, 40).map(({ x, y, radius }) =>
     [x - radius * 0.75, y - radius * 0.75, x + radius * 0.75, y + radius * 0.75]);
-  if (peak > 0 && read > 0) {  // the names of the roofs themselves
-    const name = peakName(scale), low = Math.max(x0, y0 / read);
-    taken.push([name.x, name.y - 13, name.x + textWidth(peakText(peak), 12), name.y + 5]);
-    for (let x = scale.x(low), i = 0; i < 10; ++i, x += 11) {
-      const onLine = scale.y(read * low * 10 ** ((x - scale.x(low)) / (scale.x(10) - scale.x(1))));
-      if (Math.hypot(x - scale.x(low), onLine - scale.y(low * read)) < 120) taken.push([x - 6, onLine - 26, x + 6, onLine]);
-    }
-  }
+  for (const roof of roofs) taken.push(...roof.boxes);
+  if (peak > 0 && read > 0) taken.push([scale.x(ridge), scale.y(peak) - 1, box.right, scale.y(peak) + 1]);
   for (const { was } of points) {
     const old = was ? scale.place(was) : null;
     if (old) taken.push([old.x - 4, old.y - 4, old.x + 4, old.y + 4]);

@@ -72,13 +72,15 @@ const numberColumn = (title, value, text, more = {}) => ({ title, value, text: (
 const kNone = "\u2013";
 const orNone = (text) => (value) => (number(value) === 0 ? kNone : text(value));
 
+// The shapes of an operation, with its type where that is not the model's.
+const shapesText = (row) => (row.dtype && row.dtype !== profile.dtype ? `${row.dtype} ${row.shapes}` : row.shapes);
+
 function drawOperations() {
   const rows = profile.operations, most = Math.max(...rows.map((row) => row.seconds), 0) || 1;
   const columns = [
     textColumn("Operation", (row) => row.name),
     textColumn("Phase", (row) => row.phase, { kind: "phase" }),
-    textColumn("Shapes", (row) => row.shapes, { kind: "code" }),
-    ...(new Set(rows.map((row) => row.dtype).filter(Boolean)).size > 1 ? [textColumn("Type", (row) => row.dtype || kNone)] : []),
+    textColumn("Shapes", shapesText, { kind: "code" }),
     numberColumn("Calls", (row) => row.calls, orNone(format.count), { help: "in one step" }),
     numberColumn("Time", (row) => row.seconds, format.seconds, { bar: (row) => row.seconds / most, help: "in one step, operations inside it taken out" }),
     numberColumn("Share", (row) => row.share, format.percent),
