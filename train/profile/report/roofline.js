@@ -109,12 +109,12 @@ function rooflineAxes(scale) {
   return parts;
 }
 
-// The memory and the caches that are clearly faster than what comes after them, each with the size of what it holds.
+// The memory and the caches that are clearly faster than what comes after them, each with about the size of what it holds.
 function bandwidths(read) {
   const list = [{ gb_s: read, name: `memory ${digits(read)} GB/s`, own: true }];
   for (const { bytes, gb_s } of [...(profile.machine.reads ?? [])].reverse()) {
     if (gb_s > 1.4 * list[list.length - 1].gb_s && list.length < 4)
-      list.push({ gb_s, name: `cache, ${Math.round(bytes / 1e6)} MB: ${digits(gb_s)} GB/s`, own: false });
+      list.push({ gb_s, name: `cache, ${format.bytes(Number(bytes.toPrecision(1))).replace(".00", "").replace(".0", "")}: ${digits(gb_s)} GB/s`, own: false });
   }
   return list;
 }
@@ -171,12 +171,17 @@ function operationLines(row, was) {
 
 // Names of the largest points, each where it covers no other name and no circle; without such a place, none.
 function rooflineLabels(points, roofs, scale, most) {
-  const { box, plotLeft, peak, read, ridge } = scale;
+  const { box, plotLeft, peak, read } = scale;
   const overlap = (a, b) => a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
   const taken = points.slice(0, 40).map(({ x, y, radius }) =>
     [x - radius * 0.75, y - radius * 0.75, x + radius * 0.75, y + radius * 0.75]);
   for (const roof of roofs) taken.push(...roof.boxes);
-  if (peak > 0 && read > 0) taken.push([scale.x(ridge), scale.y(peak) - 1, box.right, scale.y(peak) + 1]);
+  if (peak > 0 && read > 0) {  // no name is crossed by the limits
+    for (let x = box.left; x < box.right; x += 8) {
+      const at = x < plotLeft ? scale.x0 : scale.x0 * (scale.x1 / scale.x0) ** ((x - plotLeft) / (box.right - plotLeft));
+      taken.push([x, scale.y(Math.min(peak, at * read)) - 2, x + 8, scale.y(Math.min(peak, at * read)) + 2]);
+    }
+  }
   for (const { was } of points) {
     const old = was ? scale.place(was) : null;
     if (old) taken.push([old.x - 4, old.y - 4, old.x + 4, old.y + 4]);
