@@ -370,7 +370,7 @@ float HandwrittenStep::run(const Batch& batch, StepState state) {
 
   block_squares_cpu(squares_, gradients_);
   write_norm_cpu(&state, squares_, optimizer_options().clip_norm);
-  adamw_cpu(values_, gradients_, exp_avg_, exp_avg_sq_, &state, optimizer_options().adamw);
+  adamw_cpu(values_, gradients_, exp_avg_, exp_avg_sq_, &state, optimizer_options().adamw, {});
   return *loss_.as<float>();
 }
 

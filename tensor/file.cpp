@@ -138,6 +138,11 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), nbytes_);
 }
 
+void MappedFile::prefetch(std::span<const std::byte> part) const {
+  const size_t before = static_cast<size_t>(part.data() - data_) % static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  ::madvise(const_cast<std::byte*>(part.data() - before), before + part.size(), MADV_WILLNEED);
+}
+
 std::string read_text(const fs::path& path, size_t max_bytes) {
   const Descriptor descriptor(open_for_reading(path));
   std::string text;

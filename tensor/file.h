@@ -29,6 +29,9 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
 
   std::span<const std::byte> bytes() const { return {data_, nbytes_}; }  // starts at a page boundary; may be empty
+  // Asks the system to read these bytes, a part of bytes(), from the disk in the background, where they are not in
+  // memory yet. A hint: without effect when the system cannot.
+  void prefetch(std::span<const std::byte> part) const;
   const std::filesystem::path& path() const { return path_; }
 
  private:

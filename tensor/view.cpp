@@ -38,7 +38,7 @@ TensorView sliced(const TensorView& x, int dim, int64_t start, int64_t end, int6
 
 TensorView expanded(const TensorView& x, const Shape& sizes, const char* op) {
   const int added = sizes.rank() - x.rank();
-  check(added >= 0, "{}: cannot expand {} to the lower rank {}", op, to_string(x.sizes), to_string(sizes));
+  if (added < 0) fail("{}: cannot expand {} to the lower rank {}", op, to_string(x.sizes), to_string(sizes));
   TensorView y = x;
   y.sizes = sizes;
   y.strides = Strides();

@@ -1,10 +1,18 @@
 // Training rows are a pure function of seed, step and row, with the right distribution; evaluation sees every id once.
 #include "train/data/batches.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <map>
 #include <numeric>
+#include <set>
+#include <thread>
+
+#include "tests/support/temporary_folder.h"
 
 namespace vigor {
 namespace {
@@ -119,6 +127,52 @@ TEST(EvaluationBatches, EveryIdIsPredictedOnce) {
   EXPECT_EQ(batches.token_count(), static_cast<int64_t>(expected.size()));
   batches.reset();
   EXPECT_EQ(targets_of_a_pass(batches, 2, 5), expected);
+}
+
+// Which pages of a mapped file are in memory.
+std::vector<unsigned char> pages_in_memory(const MappedFile& file) {
+  const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  std::vector<unsigned char> pages((file.bytes().size() + page - 1) / page);
+  EXPECT_EQ(::mincore(const_cast<std::byte*>(file.bytes().data()), file.bytes().size(), pages.data()), 0);
+  for (unsigned char& flags : pages) flags &= 1;
+  return pages;
+}
+
+TEST(BatchSampler, PrefetchReadsTheRowsOfAStepAndLittleElse) {
+  // Each id is the number of the page that it lies in, so the rows of an equal stream in memory tell the pages.
+  constexpr int64_t kPages = 4096, kRows = 6, kLength = 40;
+  const int64_t ids_in_page = ::sysconf(_SC_PAGESIZE) / 2;
+  std::vector<uint16_t> ids;
+  for (int64_t i = 0; i < kPages * ids_in_page; ++i) ids.push_back(static_cast<uint16_t>(i / ids_in_page));
+  const testing::TemporaryFolder folder;
+  AtomicFile written(folder.path() / "ids");
+  written.write(std::as_bytes(std::span(ids)));
+  written.commit();
+  const int descriptor = ::open((folder.path() / "ids").c_str(), O_RDONLY);
+  ASSERT_GE(descriptor, 0);
+  ::posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED);
+  ::close(descriptor);
+  const auto file = MappedFile::open(folder.path() / "ids");
+  const std::vector<unsigned char> before = pages_in_memory(*file);
+  if (std::accumulate(before.begin(), before.end(), int64_t{0}) > kPages / 2)
+    GTEST_SKIP() << "this file system keeps its files in memory";
+
+  const TokenStream in_memory(std::vector<int32_t>(ids.begin(), ids.end()));
+  std::vector<int32_t> rows(kRows * kLength), targets(rows.size());
+  BatchSampler({{"m", in_memory, std::nullopt}}, 3, kLength).sample(11, 0, rows, targets);
+  std::set<int32_t> wanted(rows.begin(), rows.end());
+  wanted.insert(targets.begin(), targets.end());
+
+  const TokenStream on_disk(file, static_cast<int64_t>(ids.size()), 2);
+  BatchSampler({{"d", on_disk, std::nullopt}}, 3, kLength).prefetch(11, kRows);
+  std::vector<unsigned char> after;
+  const auto all_wanted = [&] {
+    after = pages_in_memory(*file);
+    return std::all_of(wanted.begin(), wanted.end(), [&](int32_t page) { return after[static_cast<size_t>(page)]; });
+  };
+  for (int wait = 0; wait < 1000 && !all_wanted(); ++wait) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_TRUE(all_wanted());
+  EXPECT_LT(std::accumulate(after.begin(), after.end(), int64_t{0}), kPages / 2);
 }
 
 TEST(EvaluationBatches, ALimitSpreadsWholeWindowsOverAllStreams) {

@@ -56,20 +56,31 @@ BatchSampler::BatchSampler(std::vector<WeightedStream> streams, uint64_t seed, i
   for (double& bound : upper_) bound /= total;
 }
 
+BatchSampler::Window BatchSampler::window(uint32_t step, int64_t row) const {
+  const RandomKey key{seed_, RandomStream::data, /*salt=*/0, step};
+  const PhiloxWords random = random_block(key, static_cast<uint64_t>(row));
+  const double share = static_cast<double>(join(random.word[0], random.word[1]) >> 11) * 0x1p-53;  // [0, 1)
+  const size_t source = std::upper_bound(upper_.begin(), upper_.end() - 1, share) - upper_.begin();
+  const TokenStream& tokens = streams_[source].tokens;
+  return {tokens, scale(join(random.word[2], random.word[3]), tokens.size() - seq_len_)};
+}
+
 void BatchSampler::sample(uint32_t step, int64_t first_row, std::span<int32_t> ids, std::span<int32_t> targets) const {
   const size_t length = static_cast<size_t>(seq_len_);
   check(ids.size() == targets.size() && ids.size() % length == 0,
         "data: ids and targets must be [B,T] with T = {}; got {} and {} numbers", seq_len_, ids.size(), targets.size());
   const PhaseScope phase(Phase::data);
   const OpScope scope("sample_batch", {}, 0, static_cast<double>(ids.size_bytes() + targets.size_bytes()));
-  const RandomKey key{seed_, RandomStream::data, /*salt=*/0, step};
   for (size_t row = 0; row < ids.size() / length; ++row) {
-    const PhiloxWords random = random_block(key, static_cast<uint64_t>(first_row) + row);
-    const double share = static_cast<double>(join(random.word[0], random.word[1]) >> 11) * 0x1p-53;  // [0, 1)
-    const size_t source = std::upper_bound(upper_.begin(), upper_.end() - 1, share) - upper_.begin();
-    const TokenStream& tokens = streams_[source].tokens;
-    const int64_t start = scale(join(random.word[2], random.word[3]), tokens.size() - seq_len_);
-    read_row(tokens, start, ids.subspan(row * length, length), targets.subspan(row * length, length));
+    const Window w = window(step, first_row + static_cast<int64_t>(row));
+    read_row(w.tokens, w.start, ids.subspan(row * length, length), targets.subspan(row * length, length));
+  }
+}
+
+void BatchSampler::prefetch(uint32_t step, int64_t rows) const {
+  for (int64_t row = 0; row < rows; ++row) {
+    const Window w = window(step, row);
+    w.tokens.prefetch(w.start, seq_len_ + 1);
   }
 }
 

@@ -115,17 +115,16 @@ fs::path file_of(const fs::path& folder, const TokenCacheKey& key) {
 
 }  // namespace
 
-TokenStream::TokenStream(std::vector<int32_t> ids) : size_(static_cast<int64_t>(ids.size())), id_bytes_(4) {
-  const auto owned = std::make_shared<const std::vector<int32_t>>(std::move(ids));
-  data_ = owned->data();
-  owner_ = owned;
-}
+TokenStream::TokenStream(std::vector<int32_t> ids)
+    : values_(std::make_shared<const std::vector<int32_t>>(std::move(ids))),
+      data_(values_->data()),
+      size_(static_cast<int64_t>(values_->size())),
+      id_bytes_(4) {}
 
 TokenStream::TokenStream(std::shared_ptr<const MappedFile> file, int64_t count, int id_bytes)
-    : data_(file->bytes().data()), size_(count), id_bytes_(id_bytes) {
-  check(static_cast<uint64_t>(count) * id_bytes <= file->bytes().size(), "token stream: {} has {} bytes, not {} ids",
-        file->path().string(), file->bytes().size(), count);
-  owner_ = std::move(file);
+    : file_(std::move(file)), data_(file_->bytes().data()), size_(count), id_bytes_(id_bytes) {
+  check(static_cast<uint64_t>(count) * id_bytes <= file_->bytes().size(), "token stream: {} has {} bytes, not {} ids",
+        file_->path().string(), file_->bytes().size(), count);
 }
 
 void TokenStream::read(int64_t first, std::span<int32_t> ids) const {
@@ -139,6 +138,15 @@ void TokenStream::read(int64_t first, std::span<int32_t> ids) const {
     const int32_t* wide = static_cast<const int32_t*>(data_) + first;
     std::copy(wide, wide + count, ids.begin());
   }
+}
+
+void TokenStream::prefetch(int64_t first, int64_t count) const {
+  check(first >= 0 && count >= 0 && first <= size_ - count, "token stream: has {} ids; asked for {} from {}", size_,
+        count, first);
+  const auto id_bytes = static_cast<size_t>(id_bytes_);
+  if (file_ != nullptr && count > 0)
+    file_->prefetch(
+        file_->bytes().subspan(static_cast<size_t>(first) * id_bytes, static_cast<size_t>(count) * id_bytes));
 }
 
 std::optional<TokenStream> read_token_cache(const fs::path& path, const TokenCacheKey& key, int64_t vocab_size) {

@@ -33,9 +33,13 @@ class TokenStream {
 
   int64_t size() const { return size_; }
   void read(int64_t first, std::span<int32_t> ids) const;  // ids first .. first + ids.size() - 1, which must exist
+  // Has the system read the pages of `count` ids from `first` on in the background, so that read() need not wait for
+  // the disk. They must exist. Does nothing for ids that are no file.
+  void prefetch(int64_t first, int64_t count) const;
 
  private:
-  std::shared_ptr<const void> owner_;
+  std::shared_ptr<const MappedFile> file_;  // the ids are in it, or in
+  std::shared_ptr<const std::vector<int32_t>> values_;
   const void* data_;
   int64_t size_;
   int id_bytes_;
