@@ -1,7 +1,10 @@
 #include "kernels/mamba2_scan/mamba2_scan.h"
 
+#include <algorithm>
+
 #include "autograd/node.h"
 #include "kernels/mamba2_scan/mamba2_scan_kernels.h"
+#include "kernels/mamba2_scan/mamba2_scan_simd.h"
 #include "kernels/sequence_arguments.h"
 #include "tensor/op_scope.h"
 
@@ -22,10 +25,30 @@ struct Mamba2ScanNode : Node {
   void backward(Backward& b) override;
 };
 
-// Floating-point operations of the recurrence: the decay, dt' x B^T and S C, each two a number of the state.
-double forward_flops(const TensorView& x, const TensorView& b) {
-  return 6.0 * static_cast<double>(x.numel()) * static_cast<double>(b.sizes[3]);
-}
+// The floating-point operations of the matrix products of the chunked form: two for every multiply-add, of triangular
+// matrices only the triangle. Exponentials and what is element by element are not counted.
+struct ProductFlops {
+  double forward = 0, backward = 0;
+
+  ProductFlops(const TensorView& x, const TensorView& b, bool has_first_state) {
+    const int64_t T = x.sizes[1];
+    const double P = static_cast<double>(x.sizes[3]), N = static_cast<double>(b.sizes[3]);
+    const double heads = static_cast<double>(x.sizes[0] * x.sizes[2]);
+    const double groups = static_cast<double>(b.sizes[0] * b.sizes[2]) * N;
+    for (int64_t first = 0; first < T; first += kMamba2Chunk) {
+      const double q = static_cast<double>(std::min(kMamba2Chunk, T - first));
+      const double triangle = q * (q + 1), square = 2 * q * P * N;
+      const bool has_state = first > 0 || has_first_state, has_later = first + kMamba2Chunk < T;  // else zero
+      forward += groups * triangle;                                                               // C B^T
+      forward += heads * triangle * P;                                                            // (M * C B^T * dt') X
+      forward += heads * square * (has_state ? 2 : 1);   // the next state; C S^T
+      backward += groups * triangle * 3;                 // C B^T, and from its gradient dB and dC
+      backward += heads * triangle * P * 2;              // dY X^T, (M * C B^T)^T dY
+      backward += heads * square * (has_state ? 2 : 0);  // dC = S dY^T, and the gradient of S
+      backward += heads * square * (has_later ? 2 : 0);  // through the gradient G of the later state: B G^T, G X^T
+    }
+  }
+};
 
 void Mamba2ScanNode::backward(Backward& b) {
   const Tensor dy = unit_stride_values(b.grad_or_zeros(0)), dlast_state = contiguous_values(b.grad(1));
@@ -45,7 +68,7 @@ void Mamba2ScanNode::backward(Backward& b) {
                             dt_min,
                             dt_max};
   OpScope scope("mamba2_scan_backward", {&dy, &dlast_state, &x.get(), &dt.get(), &ssm_b.get(), &ssm_c.get()},
-                2 * forward_flops(in.x, in.ssm_b));
+                ProductFlops(in.x, in.ssm_b, state.get().defined()).backward);
 
   const Tensor dx = empty(in.x.sizes, dy.dtype(), device), ddt = empty(in.dt.sizes, dy.dtype(), device);
   const Tensor db = empty(in.ssm_b.sizes, dy.dtype(), device), dc = empty(in.ssm_c.sizes, dy.dtype(), device);
@@ -121,7 +144,7 @@ Mamba2ScanResult mamba2_scan(const Tensor& x, const Tensor& dt, const Tensor& ss
   check_inputs(x, dt, ssm_b, ssm_c, a_log, skip_d, dt_bias, options);
   const Device device = x.device();
   OpScope scope(kOp, {&x, &dt, &ssm_b, &ssm_c, &a_log, &skip_d, &dt_bias, &options.state},
-                forward_flops(x.view(), ssm_b.view()));
+                ProductFlops(x.view(), ssm_b.view(), options.state.defined()).forward);
   const Tensor x_values = unit_stride_values(x), b_values = unit_stride_values(ssm_b),
                c_values = unit_stride_values(ssm_c), dt_values = dt.without_slot();
   const Tensor a_log_values = contiguous_values(a_log), d_values = contiguous_values(skip_d),

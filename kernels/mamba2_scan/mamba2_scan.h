@@ -38,7 +38,7 @@
 // first, with the gradient of the state behind the chunk in place of S. Nothing is divided by a decay. An exponent is
 // positive only within blocks of 16 steps that leave at least e^-40 of a state, and at most 40 there: nothing overflows
 // however fast a state decays. r_t is a sum over the pairs j < t <= i of a chunk, not the difference of two larger
-// sums: it keeps its accuracy where decays are fast. bench/mamba2_bench.cpp measures this, and counts its products.
+// sums: it keeps its accuracy where decays are fast. The profiler counts these products.
 // Results do not depend on the number of threads.
 //
 // CUDA (f32, bf16): the same chunks, all of them at once; a block has a tile of 64 x 64 numbers of one product. Only
