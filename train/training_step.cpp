@@ -62,6 +62,7 @@ void TrainingStep::add_batch(int64_t micro) {
 }
 
 void TrainingStep::compute_gradients() {
+  const PhaseScope phase(Phase::forward);  // backward() sets its own
   fill(loss_, 0);
   model_.parameters().zero_gradients();
   for (int64_t micro = 0; micro < config_.accumulate; ++micro) add_batch(micro);

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <fstream>
 #include <functional>
+#include <limits>
 #include <memory>
 
 #include "kernels/linear/linear.h"
@@ -24,35 +25,55 @@ void keep(float value) {
   kept = value;
 }
 
-double best_of(int rounds, const std::function<double()>& seconds) {
-  double best = seconds();
-  for (int i = 1; i < rounds; ++i) best = std::min(best, seconds());
-  return best;
-}
-
-// Calls part(begin, end) on every thread for its share of `floats`, and returns the seconds until all are done.
-template <class Part>
-double shared_out(int64_t floats, int threads, Part&& part) {
-  const double start = seconds_on(CLOCK_MONOTONIC);
+// What all threads together do in a second, when each does `amount` with work(thread, round). The best of many short
+// rounds counts: one in which another program took a processor tells nothing about the machine.
+template <class Work>
+double rate_of_threads(int threads, int64_t rounds, double amount, Work&& work) {
+  double best = std::numeric_limits<double>::infinity();
 #pragma omp parallel num_threads(threads)
-  {
-    const int64_t thread = omp_get_thread_num();
-    part(floats * thread / threads, floats * (thread + 1) / threads);
+  for (int64_t round = 0; round < rounds; ++round) {
+    const int thread = omp_get_thread_num();
+#pragma omp barrier
+    const double start = seconds_on(CLOCK_MONOTONIC);
+    work(thread, round);
+#pragma omp barrier
+    if (thread == 0) best = std::min(best, seconds_on(CLOCK_MONOTONIC) - start);
   }
-  return seconds_on(CLOCK_MONOTONIC) - start;
+  return threads * amount / best;
 }
 
-// Bytes a second of reading the first `floats` of x over and over.
+constexpr int64_t kPiece = int64_t{1} << 21;  // floats that a thread reads or copies in a round, at most
+
+// Bytes a second of reading the first `floats` of x over and over, each thread its share.
 double read_rate(const float* x, int64_t floats, int threads) {
-  const int64_t passes = std::max<int64_t>(1, (int64_t{1} << 22) / floats);
-  const double seconds = best_of(5, [&] {
-    return shared_out(floats, threads, [&](int64_t begin, int64_t end) {
-      float sum = 0;
-      for (int64_t pass = 0; pass < passes; ++pass) sum += VIGOR_PICK(read_probe)(x + begin, end - begin);
-      keep(sum);
-    });
+  const int64_t share = floats / threads, piece = std::min(share, kPiece), pieces = share / piece;
+  const int64_t passes = std::max<int64_t>(1, (int64_t{1} << 17) / piece);
+  const double nbytes = static_cast<double>(passes * piece) * sizeof(float);
+  return rate_of_threads(threads, std::max<int64_t>(20, 2 * pieces), nbytes, [&](int thread, int64_t round) {
+    float sum = 0;
+    const float* begin = x + thread * share + round % pieces * piece;
+    for (int64_t pass = 0; pass < passes; ++pass) sum += VIGOR_PICK(read_probe)(begin, piece);
+    keep(sum);
   });
-  return static_cast<double>(passes * floats) * sizeof(float) / seconds;
+}
+
+double copy_rate(float* to, const float* from, int64_t floats, int threads) {
+  const int64_t share = floats / threads, piece = std::min(share, kPiece), pieces = share / piece;
+  const double nbytes = 2.0 * static_cast<double>(piece) * sizeof(float);
+  return rate_of_threads(threads, 2 * pieces, nbytes, [&](int thread, int64_t round) {
+    const int64_t at = thread * share + round % pieces * piece;
+    std::memcpy(to + at, from + at, static_cast<size_t>(piece) * sizeof(float));
+  });
+}
+
+double fma_rate(int threads) {
+  constexpr int kPasses = 32;
+  const double flops = 2.0 * kPasses * static_cast<double>(VIGOR_PICK(fma_peak_count)());
+  return rate_of_threads(threads, 100, flops, [](int, int64_t) {
+    float sum = 0;
+    for (int pass = 0; pass < kPasses; ++pass) sum += VIGOR_PICK(fma_peak_pass)(0.5f);
+    keep(sum);
+  });
 }
 
 }  // namespace
@@ -84,8 +105,8 @@ MachinePeaks measure_machine(int threads) {
   MachinePeaks peaks;
   peaks.threads = threads;
   const std::unique_ptr<float[]> memory(new float[kMemoryFloats]);
-  shared_out(kMemoryFloats, threads,
-             [&](int64_t begin, int64_t end) { std::fill(memory.get() + begin, memory.get() + end, 1.0f); });
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t i = 0; i < kMemoryFloats; ++i) memory[i] = 1;
   for (int64_t floats = int64_t{1} << 16; floats <= kMemoryFloats; floats *= 4)
     peaks.reads.push_back({static_cast<double>(floats) * sizeof(float), read_rate(memory.get(), floats, threads)});
   // What other programs do must not make a larger size look faster than a smaller one.
@@ -93,25 +114,22 @@ MachinePeaks measure_machine(int threads) {
     peaks.reads[i - 1].bytes_per_s = std::max(peaks.reads[i - 1].bytes_per_s, peaks.reads[i].bytes_per_s);
   peaks.read_bytes_per_s = peaks.reads.back().bytes_per_s;
   constexpr int64_t kHalf = kMemoryFloats / 2;
-  const double copy_seconds = best_of(3, [&] {
-    return shared_out(kHalf, threads, [&](int64_t begin, int64_t end) {
-      std::memcpy(memory.get() + kHalf + begin, memory.get() + begin, static_cast<size_t>(end - begin) * sizeof(float));
-    });
-  });
-  peaks.copy_bytes_per_s = 2.0 * kHalf * sizeof(float) / copy_seconds;
-  for (int i = 0; i < 20; ++i) peaks.fma_flops = std::max(peaks.fma_flops, measure_peak(threads, CLOCK_MONOTONIC));
+  peaks.copy_bytes_per_s = copy_rate(memory.get() + kHalf, memory.get(), kHalf, threads);
+  peaks.fma_flops = fma_rate(threads);
   return peaks;
 }
 
 MachinePeaks measure_gpu(Device device, Dtype dtype, bool quick) {
   const auto best_seconds = [&](int rounds, const std::function<void()>& work) {
-    return best_of(rounds, [&] {
+    double best = std::numeric_limits<double>::infinity();
+    for (int i = 0; i < rounds; ++i) {
       synchronize(device);
       const double start = seconds_on(CLOCK_MONOTONIC);
       work();
       synchronize(device);
-      return seconds_on(CLOCK_MONOTONIC) - start;
-    });
+      best = std::min(best, seconds_on(CLOCK_MONOTONIC) - start);
+    }
+    return best;
   };
   const int64_t elements = quick ? 1 << 16 : 1 << 28, side = quick ? 64 : 8192;
   MachinePeaks peaks;

@@ -43,7 +43,7 @@ struct MachinePeaks {
   double seconds(double flops, double bytes) const;
 };
 
-// Of this CPU, about a third of a second; the best of several rounds, as others may use the machine too.
+// Of this CPU, in about half a second: what its threads do at their best, all at work at once.
 MachinePeaks measure_machine(int threads);
 // Of a GPU: a large copy, and a large square product in `dtype`. `quick`: small ones, for rehearsals.
 MachinePeaks measure_gpu(Device device, Dtype dtype, bool quick);
