@@ -71,10 +71,12 @@ function showTip(box, title, lines, note) {
   tip.style.top = `${top}px`;
 }
 const hideTip = () => { tip.hidden = true; };
-addEventListener("scroll", hideTip, { passive: true });
 
-// Shows a note while the mark is under the pointer or has the focus.
+// Shows a note while the mark is under the pointer or has the focus; show() places it at the mark.
+const shows = new WeakMap();
+addEventListener("scroll", () => (shows.get(document.activeElement) ?? hideTip)(), { passive: true });
 function noteOn(mark, show) {
+  shows.set(mark, show);
   mark.addEventListener("pointerenter", show);
   mark.addEventListener("focus", show);
   mark.addEventListener("pointerleave", hideTip);

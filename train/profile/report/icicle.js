@@ -150,7 +150,8 @@ class Icicle {
       cell.style.width = `${(right - left) * 100}%`;
       const pixels = (right - left) * width, name = 18 + textWidth(node.name, 13);
       cell.dataset.fits = pixels >= name + 8 + textWidth(format.seconds(node.seconds), 13) ? "both"
-        : pixels >= Math.min(70, name) ? "name" : node.depth === 2 && pixels >= textWidth(shortName(node), 11) + 3 ? "short" : "none";
+        : node.depth === 2 ? (pixels >= textWidth(shortName(node), 12) + 3 ? "short" : "none")
+        : pixels >= Math.min(70, name) ? "name" : "none";
     }
   }
 

@@ -174,7 +174,7 @@ function rooflineLabels(points, roofs, scale, most) {
   const { box, plotLeft, peak, read } = scale;
   const overlap = (a, b) => a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
   const taken = points.slice(0, 40).map(({ x, y, radius }) =>
-    [x - radius * 0.75, y - radius * 0.75, x + radius * 0.75, y + radius * 0.75]);
+    [x - radius * 0.85, y - radius * 0.85, x + radius * 0.85, y + radius * 0.85]);
   for (const roof of roofs) taken.push(...roof.boxes);
   if (peak > 0 && read > 0) {  // no name is crossed by the limits
     for (let x = box.left; x < box.right; x += 8) {
