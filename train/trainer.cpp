@@ -4,28 +4,22 @@
 #include <cmath>
 
 #include "autograd/anomaly.h"
-#include "autograd/engine.h"
-#include "autograd/variable.h"
 #include "kernels/attention/attention_backend.h"
-#include "kernels/elementwise/elementwise.h"
 #include "models/generation.h"
 #include "tensor/check.h"
 #include "tensor/cuda_graph.h"
 #include "tensor/file.h"
-#include "tensor/op_scope.h"
 #include "tensor/primitives.h"
-#include "tensor/staged_tensor.h"
-#include "tensor/step_state.h"
 #include "train/checkpoint.h"
 #include "train/evaluation.h"
 #include "train/metrics/metrics_log.h"
 #include "train/metrics/plot.h"
 #include "train/metrics/progress.h"
 #include "train/metrics/tensorboard.h"
-#include "train/optimizer.h"
 #include "train/run_setup.h"
 #include "train/schedule.h"
 #include "train/stop_signal.h"
+#include "train/training_step.h"
 
 namespace vigor {
 namespace {
@@ -35,18 +29,14 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-std::span<int32_t> values_of(const Tensor& x) { return {x.data<int32_t>(), static_cast<size_t>(x.numel())}; }
-
 class Trainer {
  public:
   explicit Trainer(RunSetup setup);
   int run();
 
  private:
-  int64_t tokens_per_step() const { return config_.accumulate * config_.batch_size * config_.seq_len; }
   void announce();
   void load_batches(int64_t step);
-  void micro_batch(int64_t micro);
   void enqueue_step();
   void train_step();
   StepState finished_step();
@@ -60,17 +50,11 @@ class Trainer {
   RunSetup setup_;
   const RunConfig& config_ = setup_.config;
   LanguageModel& model_ = *setup_.model;
-  Optimizer optimizer_;
+  TrainingStep step_;
   Schedule schedule_;
   GemmPlanScope plan_scope_{setup_.gemm_plan};
   AttentionBackendScope attention_{attention_backend_of(config_.attention)};
-  StepStateMemory state_{setup_.device};
   RunState progress_state_;
-  struct Batch {
-    StagedTensor ids, targets;  // i32 [B,T]
-  };
-  std::vector<Batch> batches_;        // of one step, `accumulate` of them
-  Tensor step_loss_;                  // f32 [], of the last step
   Tensor line_losses_;                // f32 [], sum over the steps since the last line
   std::shared_ptr<CudaGraph> graph_;  // of a whole step, once it is captured
   int64_t eager_steps_ = 0;
@@ -82,7 +66,6 @@ class Trainer {
   Clock::time_point line_started_ = Clock::now();
   double paused_ = 0;  // seconds of evaluation, samples and saving since the last line
   int64_t line_steps_ = 0;
-  FilterCount filter_count_;  // since the last line
   int64_t first_step_ = 0;
   double step_seconds_ = 0;  // of training alone, since the start of this process
   StepMetrics last_;
@@ -90,24 +73,14 @@ class Trainer {
 
 Trainer::Trainer(RunSetup setup)
     : setup_(std::move(setup)),
-      optimizer_(model_.parameters(), {{config_.beta1, config_.beta2, config_.eps, config_.weight_decay},
-                                       config_.clip,
-                                       config_.stochastic_rounding,
-                                       config_.moments == "bf16",
-                                       static_cast<uint64_t>(config_.seed),
-                                       model_.learning_rate_scales()}),
+      step_(model_, config_, setup_.device),
       schedule_{config_.lr, config_.min_lr_ratio, config_.warmup, config_.steps},
-      step_loss_(zeros({}, Dtype::f32, setup_.device)),
       line_losses_(zeros({}, Dtype::f32, setup_.device)),
       progress_(config_.json ? stderr : stdout, config_.steps),
       metrics_(fs::path(config_.out) / "metrics.jsonl", setup_.resumed ? setup_.resumed->state.step : 0) {
-  const Shape sizes{config_.batch_size, config_.seq_len};
-  for (int64_t micro = 0; micro < config_.accumulate; ++micro)
-    batches_.push_back(
-        {StagedTensor(sizes, Dtype::i32, setup_.device), StagedTensor(sizes, Dtype::i32, setup_.device)});
   if (setup_.resumed) {
     progress_state_ = setup_.resumed->state;
-    load_optimizer(setup_.resumed->folder, optimizer_);
+    load_optimizer(setup_.resumed->folder, step_.optimizer());
   }
   progress_state_.run_config = to_json(config_);
   progress_state_.gemm_plan = setup_.gemm_plan.to_string();
@@ -117,48 +90,21 @@ Trainer::Trainer(RunSetup setup)
 }
 
 void Trainer::load_batches(int64_t step) {
-  const PhaseScope phase(Phase::data);
-  for (int64_t micro = 0; micro < config_.accumulate; ++micro) {
-    Batch& batch = batches_[static_cast<size_t>(micro)];
-    setup_.batches->sample(static_cast<uint32_t>(step), micro * config_.batch_size, values_of(batch.ids.host()),
-                           values_of(batch.targets.host()));
-    batch.ids.send();
-    batch.targets.send();
-  }
+  step_.load([&](int64_t micro, std::span<int32_t> ids, std::span<int32_t> targets) {
+    setup_.batches->sample(static_cast<uint32_t>(step), micro * config_.batch_size, ids, targets);
+  });
 }
 
-// Adds the loss of one batch to step_loss_ and its gradients to the arena.
-void Trainer::micro_batch(int64_t micro) {
-  ForwardContext context;
-  context.dropout = config_.dropout;
-  context.seed = static_cast<uint64_t>(config_.seed);
-  context.state = state_.on_device();
-  context.micro_batch = static_cast<uint32_t>(micro);
-  context.recompute = config_.recompute;
-  context.bf16_activations = config_.activations == "bf16";
-  context.filter = {config_.filter_gradients, &filter_count_};
-  const Batch& batch = batches_[static_cast<size_t>(micro)];
-  Tensor loss = model_.loss(batch.ids.on_device(), batch.targets.on_device(), context);
-  if (config_.accumulate > 1) loss = mul(loss, 1.0 / static_cast<double>(config_.accumulate));
-  backward(loss);
-  accumulate(step_loss_, loss);
-}
-
-// Everything between what the host puts in and what it reads: nothing here waits for the device.
 void Trainer::enqueue_step() {
-  fill(step_loss_, 0);
-  model_.parameters().zero_gradients();
-  for (int64_t micro = 0; micro < config_.accumulate; ++micro) micro_batch(micro);
-  accumulate(line_losses_, step_loss_);
-  optimizer_.measure(state_.on_device());
-  optimizer_.update(state_.on_device());
+  step_.run();
+  accumulate(line_losses_, step_.loss());
 }
 
 void Trainer::train_step() {
   constexpr int64_t kEagerSteps = 2;  // before a capture: they make everything that is made on first use
   load_batches(progress_state_.step);
   setup_.batches->prefetch(static_cast<uint32_t>(progress_state_.step + 1), config_.accumulate * config_.batch_size);
-  state_.set_inputs(optimizer_.inputs(progress_state_.step, schedule_.at(progress_state_.step)));
+  step_.set_inputs(progress_state_.step, schedule_.at(progress_state_.step));
   if (config_.cuda_graph && eager_steps_ == kEagerSteps && !graph_) {
     if constexpr (kCudaBuild) {
       graph_ = std::make_shared<CudaGraph>();
@@ -173,17 +119,17 @@ void Trainer::train_step() {
     ++eager_steps_;
   }
   ++progress_state_.step;
-  progress_state_.tokens += tokens_per_step();
+  progress_state_.tokens += step_.tokens();
   if (setup_.device.is_cpu()) finished_step();
 }
 
 // Waits for the last step. On a GPU, which is not waited for at every step, a failure shows some steps late; AdamW has
 // done nothing since.
 StepState Trainer::finished_step() {
-  const StepState state = state_.read();
+  const StepState state = step_.state();
   if (state.failed_step < 0) return state;
   progress_state_.step = state.failed_step;
-  const bool by_loss = state.step == state.failed_step && !std::isfinite(step_loss_.item<float>());
+  const bool by_loss = state.step == state.failed_step && !std::isfinite(step_.loss().item<float>());
   explain_non_finite(by_loss ? "the loss" : "the gradient norm");
 }
 
@@ -194,9 +140,8 @@ void Trainer::explain_non_finite(const std::string& what) {
   try {
     const AnomalyScope anomaly;
     load_batches(progress_state_.step);
-    state_.set_inputs(optimizer_.inputs(progress_state_.step, 0));
-    model_.parameters().zero_gradients();
-    for (int64_t micro = 0; micro < config_.accumulate; ++micro) micro_batch(micro);
+    step_.set_inputs(progress_state_.step, 0);
+    step_.compute_gradients();
   } catch (const std::runtime_error& error) {
     cause = error.what();
   }
@@ -221,12 +166,12 @@ void Trainer::report() {
   m.lr = state.learning_rate;
   m.grad_norm = state.grad_norm;
   m.tokens = progress_state_.tokens;
-  m.tokens_per_s = static_cast<double>(line_steps_ * tokens_per_step()) / std::max(seconds, 1e-9);
+  m.tokens_per_s = static_cast<double>(line_steps_ * step_.tokens()) / std::max(seconds, 1e-9);
   m.seconds = step_seconds_ + seconds;
   m.memory_bytes = static_cast<int64_t>(allocator_of(setup_.device).stats().peak_bytes);
   m.rss_bytes = peak_rss_bytes();
-  if (filter_count_.all > 0)
-    m.kept_gradients = static_cast<double>(filter_count_.kept) / static_cast<double>(filter_count_.all);
+  const FilterCount& count = step_.filter_count();
+  if (count.all > 0) m.kept_gradients = static_cast<double>(count.kept) / static_cast<double>(count.all);
   m.seconds_left = m.seconds / static_cast<double>(done - first_step_) * static_cast<double>(end - done);
   last_ = m;
   progress_.step(m);
@@ -243,7 +188,7 @@ void Trainer::report() {
   paused_ = 0;
   fill(line_losses_, 0);
   line_steps_ = 0;
-  filter_count_ = {};
+  step_.forget_filter_count();
 }
 
 void Trainer::evaluate() {
@@ -263,7 +208,7 @@ void Trainer::evaluate() {
   if (board_) board_->scalars(m.step, {{"loss/held_out", m.eval_loss}});
   if (m.best) {
     progress_state_.best_eval_loss = m.eval_loss;
-    save_best(config_.out, setup_.model_writer(optimizer_));
+    save_best(config_.out, setup_.model_writer(step_.optimizer()));
   }
 }
 
@@ -279,7 +224,7 @@ void Trainer::sample() {
 
 void Trainer::save() {
   finished_step();
-  save_checkpoint(config_.out, setup_.model_writer(optimizer_), optimizer_, progress_state_);
+  save_checkpoint(config_.out, setup_.model_writer(step_.optimizer()), step_.optimizer(), progress_state_);
 }
 
 void Trainer::announce() {

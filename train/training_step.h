@@ -39,7 +39,9 @@ class TrainingStep {
   const Tensor& loss() const { return loss_; }       // f32 [], mean over the step's tokens
   StepState state() const { return state_.read(); }  // waits for the device
   Optimizer& optimizer() { return optimizer_; }
-  const FilterCount& filter_count() const { return filter_count_; }  // of all steps, with config.filter_gradients
+  // With config.filter_gradients, of all steps since it was forgotten.
+  const FilterCount& filter_count() const { return filter_count_; }
+  void forget_filter_count() { filter_count_ = {}; }
   int64_t tokens() const;  // of a step
 
  private:
