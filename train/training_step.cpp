@@ -44,6 +44,11 @@ void TrainingStep::load(const Fill& fill) {
   }
 }
 
+void TrainingStep::set_inputs(int64_t step, double learning_rate) {
+  const PhaseScope phase(Phase::data);
+  state_.set_inputs(optimizer_.inputs(step, learning_rate));
+}
+
 // Adds the loss of one batch to loss_ and its gradients to the arena.
 void TrainingStep::add_batch(int64_t micro) {
   ForwardContext context;

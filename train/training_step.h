@@ -29,7 +29,7 @@ class TrainingStep {
   using Fill = std::function<void(int64_t micro, std::span<int32_t> ids, std::span<int32_t> targets)>;
   void load(const Fill& fill);
   // What the step numbered `step` reads beside them; does not wait for the device.
-  void set_inputs(int64_t step, double learning_rate) { state_.set_inputs(optimizer_.inputs(step, learning_rate)); }
+  void set_inputs(int64_t step, double learning_rate);
 
   // Everything between what the host puts in and what it reads: nothing here waits for the device.
   void run();

@@ -30,10 +30,9 @@ void set_rates(ProfileOperation& row, const MachinePeaks& peaks) {
   row.gb_s = row.bytes / seconds * 1e-9;
   row.intensity = row.bytes > 0 ? row.flops / row.bytes : 0;
   const double calls = std::max(row.calls, 1.0);
-  const double compute = row.flops / peaks.fma_flops;
-  const double ideal = calls * peaks.seconds(row.flops / calls, row.bytes / calls);
-  row.roofline = ideal / seconds;
-  row.bound = compute >= ideal && compute > 0 ? "compute" : "memory";
+  const double flops = row.flops / calls, bytes = row.bytes / calls;  // of one call
+  row.roofline = calls * peaks.seconds(flops, bytes) / seconds;
+  row.bound = flops / peaks.fma_flops > bytes / peaks.bandwidth(bytes) ? "compute" : "memory";
 }
 
 void add_operations(Profile& profile, std::span<const RecordedStep> steps, const RecordedStep& chosen,
