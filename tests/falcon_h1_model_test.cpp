@@ -358,6 +358,10 @@ TEST(FalconH1Training, RecomputationChangesNoBitAndKeepsLess) {
   testing::expect_recomputation_keeps_less([] { return small_model(); }, 20);
 }
 
+TEST(FalconH1Training, Bf16ActivationsKeepLess) {
+  testing::expect_bf16_activations_keep_less(*small_model(), 20, 0.65, 0.03);
+}
+
 TEST(FalconH1Training, AsksForNoMemoryFromTheThirdStep) {
   testing::expect_no_memory_from_the_third_step(*small_model(), 20);
 }

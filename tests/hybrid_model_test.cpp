@@ -239,6 +239,11 @@ TEST(HybridModel, RecomputationChangesNoBitAndKeepsLess) {
   testing::expect_recomputation_keeps_less([] { return model_of("P A H", R"("initializer_range": 0.2)"); }, 8);
 }
 
+// Every kind of block.
+TEST(HybridModel, Bf16ActivationsKeepLess) {
+  testing::expect_bf16_activations_keep_less(*model_of("P A H M m W", R"("initializer_range": 0.2)"), 8, 0.65, 0.05);
+}
+
 TEST(HybridModel, EstimatesTheMemoryOfAStep) {
   for (const std::string& blocks : sequences()) {
     SCOPED_TRACE(blocks);

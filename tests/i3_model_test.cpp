@@ -197,6 +197,10 @@ TEST(I3Model, RecomputationChangesNoBitAndKeepsLess) {
   testing::expect_recomputation_keeps_less([] { return small_model(R"(["hybrid","attention","hybrid"])"); }, 10);
 }
 
+TEST(I3Model, Bf16ActivationsKeepLess) {
+  testing::expect_bf16_activations_keep_less(*small_model(R"(["hybrid","attention","hybrid"])"), 10, 0.65, 0.03);
+}
+
 TEST(I3Model, TwoRunsAreBitIdentical) {
   std::vector<std::vector<float>> weights;
   for (int run = 0; run < 2; ++run) {

@@ -77,6 +77,25 @@ TEST(RunConfig, ChecksRangesAndContradictions) {
   EXPECT_NO_THROW(check_run_config(RunConfig()));
 }
 
+TEST(RunConfig, ChecksWhatIsStoredInBf16) {
+  RunConfig config;
+  config.activations = "f16";
+  config.moments = "f64";
+  config.filter_gradients = 1.5;
+  const std::string error = error_text([&] { check_run_config(config); });
+  for (const char* expected : {"activations must be f32 or bf16; got f16", "moments must be f32 or bf16; got f64",
+                               "filter_gradients must be from 0 to 1; got 1.5"})
+    EXPECT_NE(error.find(expected), std::string::npos) << error;
+  config = RunConfig();
+  config.activations = config.dtype = "bf16";
+  const std::string twice = error_text([&] { check_run_config(config); });
+  EXPECT_NE(twice.find("dtype bf16 has bf16 activations already"), std::string::npos) << twice;
+  config.dtype = "f32";
+  config.moments = "bf16";
+  config.filter_gradients = 0x1p-12;
+  EXPECT_NO_THROW(check_run_config(config));
+}
+
 TEST(RunConfig, JsonRoundTrip) {
   RunConfig config;
   config.lr = 0.1;  // not exact in binary: must survive the text

@@ -65,6 +65,9 @@ class TrainerTest : public ::testing::Test {
     if (c.stop_at > 0) names.insert("stop_at");
     if (c.resume) names.insert("resume");
     if (c.accumulate > 1) names.insert("accumulate");
+    if (c.activations != "f32") names.insert("activations");
+    if (c.moments != "f32") names.insert("moments");
+    if (c.filter_gradients > 0) names.insert("filter_gradients");
     return names;
   }
 
@@ -116,6 +119,40 @@ TEST_F(TrainerTest, StoppingAndResumingIsBitIdenticalToNotStopping) {
   ASSERT_EQ(run(parts), 0);
   expect_same_checkpoint("whole", "parts");
   EXPECT_EQ(read_run_state(folder_ / "parts/last").step, 12);
+}
+
+// With the options that compute less exactly, all at once: random rounding must go on where it stopped.
+TEST_F(TrainerTest, ResumingIsBitIdenticalWithBf16StorageAndFilteredGradients) {
+  RunConfig whole = config("whole");
+  whole.activations = whole.moments = "bf16";
+  whole.filter_gradients = 1e-3;
+  ASSERT_EQ(run(whole), 0);
+  RunConfig parts = whole;
+  parts.out = (folder_ / "parts").string();
+  parts.stop_at = 5;
+  ASSERT_EQ(run(parts), 0);
+  parts.resume = true;
+  parts.stop_at = 0;
+  ASSERT_EQ(run(parts), 0);
+  expect_same_checkpoint("whole", "parts");
+
+  ASSERT_EQ(run(config("plain")), 0);
+  const auto size = [&](const char* out) { return fs::file_size(folder_ / out / "last/optimizer.safetensors"); };
+  EXPECT_LT(static_cast<double>(size("whole")), 0.55 * static_cast<double>(size("plain")));
+  EXPECT_FALSE(bytes(folder_ / "whole/model.safetensors") == bytes(folder_ / "plain/model.safetensors"));
+  EXPECT_NE(read_text(folder_ / "whole/metrics.jsonl", 1 << 20).find("\"kept_gradients\":0."), std::string::npos);
+  EXPECT_EQ(read_text(folder_ / "plain/metrics.jsonl", 1 << 20).find("kept_gradients"), std::string::npos);
+
+  parts.resume = true;
+  parts.moments = "f32";
+  std::set<std::string> names = given(parts);
+  names.insert("moments");
+  try {
+    train(parts, names);
+    FAIL() << "moments cannot change their dtype within a run";
+  } catch (const std::invalid_argument& error) {
+    EXPECT_NE(std::string(error.what()).find("'moments' cannot change"), std::string::npos) << error.what();
+  }
 }
 
 TEST_F(TrainerTest, EvaluationAndSamplesDoNotMoveTraining) {

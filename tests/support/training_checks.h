@@ -49,6 +49,42 @@ void expect_recomputation_keeps_less(const Make& make, int64_t T) {
   EXPECT_LT(saved[1], saved[0] / 2);
 }
 
+// With activations in bf16 beside f32 weights, the gradients are f32 and those of f32 activations but for a share
+// `tolerance` of their length, and the graph keeps at most `share` of the bytes beside the parameters: half, but for
+// states, statistics and the gradient of the head, which stay f32. Recomputation changes no bit.
+inline void expect_bf16_activations_keep_less(LanguageModel& model, int64_t T, double share, double tolerance) {
+  const TrainingBatch batch(model, T);
+  ParameterArena& arena = model.parameters();
+  arena.allocate_gradients();
+  double saved[2] = {};
+  std::vector<double> gradients[2];
+  ForwardContext context;
+  for (const int bf16 : {0, 1}) {
+    context.bf16_activations = bf16 == 1;
+    arena.zero_gradients();
+    const Tensor loss = model.loss(batch.ids, batch.targets, context);
+    EXPECT_EQ(loss.dtype(), Dtype::f32);
+    saved[bf16] = static_cast<double>(saved_bytes(loss)) - static_cast<double>(arena.groups()[0].values.nbytes());
+    backward(loss);
+    arena.complete_gradients();
+    gradients[bf16] = arena.groups()[0].gradients.to_vector<double>();
+  }
+  double length = 0, error = 0;
+  for (size_t i = 0; i < gradients[0].size(); ++i) {
+    length += gradients[0][i] * gradients[0][i];
+    error += (gradients[1][i] - gradients[0][i]) * (gradients[1][i] - gradients[0][i]);
+  }
+  EXPECT_GT(error, 0);
+  EXPECT_LT(std::sqrt(error / length), tolerance);
+  EXPECT_LT(saved[1], share * saved[0]);
+
+  context.recompute = true;
+  arena.zero_gradients();
+  backward(model.loss(batch.ids, batch.targets, context));
+  arena.complete_gradients();
+  EXPECT_EQ(arena.groups()[0].gradients.to_vector<double>(), gradients[1]);
+}
+
 inline void expect_no_memory_from_the_third_step(LanguageModel& model, int64_t T) {
   const TrainingBatch batch(model, T);
   Recipe recipe(model);
