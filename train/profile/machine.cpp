@@ -7,7 +7,6 @@
 #include <fstream>
 #include <functional>
 #include <limits>
-#include <memory>
 
 #include "kernels/linear/linear.h"
 #include "tensor/primitives.h"
@@ -104,17 +103,18 @@ double MachinePeaks::seconds(double flops, double bytes) const {
 MachinePeaks measure_machine(int threads) {
   MachinePeaks peaks;
   peaks.threads = threads;
-  const std::unique_ptr<float[]> memory(new float[kMemoryFloats]);
+  const Tensor tensor = empty({kMemoryFloats}, Dtype::f32);  // on the large pages that the operations' memory has
+  float* memory = tensor.data<float>();
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t i = 0; i < kMemoryFloats; ++i) memory[i] = 1;
   for (int64_t floats = int64_t{1} << 16; floats <= kMemoryFloats; floats *= 4)
-    peaks.reads.push_back({static_cast<double>(floats) * sizeof(float), read_rate(memory.get(), floats, threads)});
+    peaks.reads.push_back({static_cast<double>(floats) * sizeof(float), read_rate(memory, floats, threads)});
   // What other programs do must not make a larger size look faster than a smaller one.
   for (size_t i = peaks.reads.size() - 1; i > 0; --i)
     peaks.reads[i - 1].bytes_per_s = std::max(peaks.reads[i - 1].bytes_per_s, peaks.reads[i].bytes_per_s);
   peaks.read_bytes_per_s = peaks.reads.back().bytes_per_s;
   constexpr int64_t kHalf = kMemoryFloats / 2;
-  peaks.copy_bytes_per_s = copy_rate(memory.get() + kHalf, memory.get(), kHalf, threads);
+  peaks.copy_bytes_per_s = copy_rate(memory + kHalf, memory, kHalf, threads);
   peaks.fma_flops = fma_rate(threads);
   return peaks;
 }
