@@ -1,8 +1,9 @@
-// Put at the end of the report by profile_report_browser_test.cpp: counts what was drawn, uses the page as a reader would,
-// and leaves what it saw in the page as the element "seen".
+// Put at the end of the report by profile_report_browser_test.cpp: counts what was drawn, uses the page as a reader
+// would, and leaves what it saw in the page as the element "seen".
 "use strict";
 (() => {
-  const one = (selector) => document.querySelector(selector), all = (selector) => [...document.querySelectorAll(selector)];
+  const one = (selector) => document.querySelector(selector);
+  const all = (selector) => [...document.querySelectorAll(selector)];
   const seen = {};
 
   const operations = () => all("#operations tbody tr");
@@ -16,8 +17,9 @@
   function look() {
     const [layers, phases] = all("#parts table");
     seen.drawn = {
-      points: all("#roofline .point").length, joined: all("#roofline .moved").length, cells: all("#layers .cell").length,
-      samples: samples("#memory .curve:not(.was)"), samples_before: samples("#memory .curve.was"),
+      points: all("#roofline .point").length, joined: all("#roofline .moved").length,
+      cells: all("#layers .cell").length, samples: samples("#memory .curve:not(.was)"),
+      samples_before: samples("#memory .curve.was"),
       operations: operations().length, layers: layers.tBodies[0].rows.length, phases: phases.tBodies[0].rows.length,
       compared: all("#comparison tbody tr").length, tiles: all(".tiles > div").length, images: document.images.length,
     };
@@ -27,7 +29,8 @@
     seen.not_numbers = /NaN|undefined|Infinity|\[object/.test(one("main").innerHTML);
   }
 
-  const key = (name) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true }));
+  const key = (name) =>
+    document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true }));
   function enter(selector, value, type) {
     one(selector).value = value;
     one(selector).dispatchEvent(new Event(type, { bubbles: true }));

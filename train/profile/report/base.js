@@ -1,4 +1,4 @@
-// What every part of the page uses: the profiles, making elements, writing numbers, the phases, the note at the pointer.
+// What every part of the page uses: the profiles, making elements, writing numbers, the phases, notes at the pointer.
 const { profile, before } = JSON.parse(document.getElementById("profiles").textContent);
 
 // h("td", {class: "number"}, child, "text"): an HTML element; s(...): an SVG element. Text is only ever set as text, so
@@ -17,6 +17,7 @@ const s = (tag, attributes = {}, ...children) =>
   make(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 
 const number = (value) => (Number.isFinite(value) ? value : 0);
+const largest = (list, value) => list.reduce((most, item) => Math.max(most, number(value(item))), 0);
 const total = (list, value) => list.reduce((sum, item) => sum + number(value(item)), 0);
 
 // Three digits, in the unit that keeps the number between 1 and 1000: 1.65 s, 42.1 ms, 980 MB.

@@ -1,8 +1,9 @@
 // Time by layer: the step, its phases, their layers, the operations of each; as wide as the time they took.
 
-// The tree of one step. Operations that call others keep only their own time; time in no operation is a part of its own.
+// The tree of one step. Operations that call others keep only their own time; time in no operation is a part, too.
 function timeTree(from) {
-  const node = (name, phase, parent) => ({ name, phase, parent, seconds: 0, calls: 0, shapes: new Set(), children: new Map() });
+  const node = (name, phase, parent) =>
+    ({ name, phase, parent, seconds: 0, calls: 0, shapes: new Set(), children: new Map() });
   const root = node("step", "other", null);
   const child = (parent, key, name, phase) => {
     if (!parent.children.has(key)) parent.children.set(key, node(name, phase, parent));
@@ -18,8 +19,7 @@ function timeTree(from) {
     if (event.shapes) place.shapes.add(event.shapes);
     for (let up = place; up; up = up.parent) up.seconds += own;
   }
-  const start = Math.min(...events.map((event) => event.start));
-  const idle = Math.max(...events.map((event) => event.start + event.seconds)) - start - root.seconds;
+  const idle = largest(events, (event) => event.start + event.seconds) - events[0].start - root.seconds;
   if (idle > root.seconds * 1e-3) {
     child(root, "idle", "between operations", "other").seconds = idle;
     root.seconds += idle;
@@ -38,10 +38,11 @@ function mainThread(timeline) {
 
 // Each event with its seconds less those of the events inside it. `events` are by start, outer before inner.
 function ownTimes(events) {
+  const end = ({ event }) => event.start + event.seconds;
   const open = [], list = events.map((event) => ({ event, own: event.seconds }));
   for (const item of list) {
-    while (open.length && open[open.length - 1].event.start + open[open.length - 1].event.seconds <= item.event.start) open.pop();
-    if (open.length) open[open.length - 1].own -= item.event.seconds;
+    while (open.length && end(open.at(-1)) <= item.event.start) open.pop();
+    if (open.length) open.at(-1).own -= item.event.seconds;
     open.push(item);
   }
   for (const item of list) item.own = Math.max(0, item.own);
@@ -75,10 +76,11 @@ function layOut(root, from) {
 
 function drawIcicle() {
   const chart = h("div", { class: "icicle" }), path = h("p", { class: "path", "aria-live": "polite" });
-  const choice = before ? segmented("Profile shown", ["after", "before"], (name) => show(name === "before" ? before : profile)) : null;
+  const choice = before ? segmented("Profile shown", ["after", "before"], (name) =>
+    show(name === "before" ? before : profile)) : null;
   section("layers", "Time by layer",
-    "One step, as wide as it took: phase, layer, operation. Click a part to widen it, click what is above it to go back; " +
-    "with the keyboard arrows move, Enter widens, Escape goes back.", choice, chart, path);
+    "One step, as wide as it took: phase, layer, operation. Click a part to widen it, click what is above it to go " +
+    "back; with the keyboard arrows move, Enter widens, Escape goes back.", choice, chart, path);
   function show(from) {
     if (from.timeline.length === 0) chart.replaceChildren(h("p", { class: "empty" }, "This profile has no timeline."));
     else new Icicle(chart, path, timeTree(from));
@@ -108,10 +110,12 @@ class Icicle {
 
   cell(node) {
     const cell = h("button", {
-      type: "button", class: `cell depth-${node.depth} phase-${node.phase}`, style: `--row:${node.depth}`, tabindex: "-1",
+      type: "button", tabindex: "-1",
+      class: `cell depth-${node.depth} phase-${node.phase}`, style: `--row:${node.depth}`,
       "aria-label": `${node.name}, ${format.seconds(node.seconds)}, ${this.share(node)}`,
       onclick: () => this.zoom(node), onkeydown: (event) => this.key(event, node),
-    }, h("span", {}, node.name), h("abbr", { "aria-hidden": "true" }, shortName(node)), h("small", {}, format.seconds(node.seconds)));
+    }, h("span", {}, node.name), h("abbr", { "aria-hidden": "true" }, shortName(node)),
+      h("small", {}, format.seconds(node.seconds)));
     noteOn(cell, () => showTip(cell.getBoundingClientRect(), this.names(node).join(" › "), this.lines(node),
       [...node.shapes].slice(0, 4).join("\n")));
     this.cells.set(node, cell);
@@ -134,7 +138,8 @@ class Icicle {
   // Widens a node to the whole chart; its ancestors stay above it as the way back.
   zoom(node) {
     this.zoomed = node === this.zoomed && node.parent ? node.parent : node;
-    this.path.replaceChildren(`Shown: ${this.names(this.zoomed).join(" › ")}, ${format.seconds(this.zoomed.seconds)}, ${this.share(this.zoomed)}`);
+    const names = this.names(this.zoomed).join(" › ");
+    this.path.textContent = `Shown: ${names}, ${format.seconds(this.zoomed.seconds)}, ${this.share(this.zoomed)}`;
     this.setFocus(node, false);
     this.place();
   }

@@ -14,8 +14,8 @@ function memoryChart(width, reading) {
   const small = width < 620, height = small ? 240 : 300;
   const box = { left: small ? 46 : 62, right: width - 10, top: 26, bottom: height - 40 };
   const curves = [before, profile].filter((one) => one?.memory.timeline.length);
-  const end = Math.max(...curves.map((one) => stepEnd(one))) || 1;
-  const most = Math.max(...curves.map((one) => one.memory.peak_bytes), ...curves.flatMap((one) => samplePeak(one)[1])) || 1;
+  const end = largest(curves, stepEnd) || 1;
+  const most = largest(curves, (one) => Math.max(one.memory.peak_bytes, samplePeak(one)[1])) || 1;
   const high = most * 1.1, ticks = linearTicks(high, small ? 4 : 6);
   const x = (seconds) => box.left + (box.right - box.left) * seconds / end;
   const y = (bytes) => box.bottom - (box.bottom - box.top) * bytes / high;
@@ -25,12 +25,14 @@ function memoryChart(width, reading) {
     s("text", { class: "tick", x: box.left - 8, y: y(tick) + 4, "text-anchor": "end" }, format.bytes(tick)),
   ]);
   for (const tick of linearTicks(end, small ? 4 : 8)) {
-    parts.push(s("text", { class: "tick", x: x(tick), y: box.bottom + 32, "text-anchor": tick > end * 0.97 ? "end" : "middle" },
+    const anchor = tick > end * 0.97 ? "end" : "middle";
+    parts.push(s("text", { class: "tick", x: x(tick), y: box.bottom + 32, "text-anchor": anchor },
       format.seconds(tick)));
   }
   for (const span of phaseSpans(profile.timeline)) {
-    parts.push(s("rect", { class: `span phase-${span.phase}`, x: x(span.start), width: Math.max(0.5, x(span.end) - x(span.start)),
-      y: box.bottom + 5, height: 8 }, s("title", {}, span.phase)));
+    const [left, right] = [x(span.start), x(span.end)];
+    parts.push(s("rect", { class: `span phase-${span.phase}`, x: left, y: box.bottom + 5,
+      width: Math.max(0.5, right - left), height: 8 }, s("title", {}, span.phase)));
   }
   if (before?.memory.timeline.length) parts.push(s("path", { class: "curve was", d: stairs(before, x, y) }));
   const line = stairs(profile, x, y);
@@ -39,6 +41,7 @@ function memoryChart(width, reading) {
   for (const one of curves) parts.push(peakMark(one, x, y, box));
   if (curves.length > 1) parts.push(curveNames(box));
 
+  const events = mainThread(profile.timeline);
   const cursor = s("line", { class: "cursor", y1: box.top, y2: box.bottom, visibility: "hidden" });
   let at = 0;
   const move = (index) => {
@@ -47,9 +50,9 @@ function memoryChart(width, reading) {
     cursor.setAttribute("x1", x(samples[at][0]));
     cursor.setAttribute("x2", x(samples[at][0]));
     cursor.setAttribute("visibility", "visible");
-    reading.textContent = memoryReading(samples[at]);
+    reading.textContent = memoryReading(samples[at], events);
   };
-  reading.textContent = `Peak at ${memoryReading(samplePeak(profile))}`;
+  reading.textContent = `Peak at ${memoryReading(samplePeak(profile), events)}`;
   const plot = s("svg", {
     viewBox: `0 0 ${width} ${height}`, width, height, tabindex: "0", role: "group",
     "aria-label": `Memory over the step, ${profile.memory.timeline.length} samples`,
@@ -58,7 +61,8 @@ function memoryChart(width, reading) {
       move(profile.memory.timeline.findLastIndex(([time]) => time <= seconds));
     },
     onkeydown: (event) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1, PageDown: 50, PageUp: -50, Home: -Infinity, End: Infinity }[event.key];
+      const steps = { ArrowRight: 1, ArrowLeft: -1, PageDown: 50, PageUp: -50, Home: -Infinity, End: Infinity };
+      const step = steps[event.key];
       if (!step) return;
       event.preventDefault();
       move(at + step);
@@ -67,12 +71,13 @@ function memoryChart(width, reading) {
   return plot;
 }
 
-const stepEnd = (one) => Math.max(...one.memory.timeline.map(([time]) => time), ...one.timeline.map((event) => event.start + event.seconds));
+const stepEnd = (one) => Math.max(largest(one.memory.timeline, ([time]) => time),
+  largest(one.timeline, (event) => event.start + event.seconds));
 const samplePeak = (one) => one.memory.timeline.reduce((best, sample) => (sample[1] > best[1] ? sample : best), [0, 0]);
 
 // Memory stays as it is until the next sample.
-const stairs = (one, x, y) => one.memory.timeline.map(([time, bytes], i) => `${i ? "H" : "M"}${x(time).toFixed(1)}${i ? "V" : " "}${y(bytes).toFixed(1)}`)
-  .join("");
+const stairs = (one, x, y) => one.memory.timeline.map(([time, bytes], i) =>
+  `${i ? "H" : "M"}${x(time).toFixed(1)}${i ? "V" : " "}${y(bytes).toFixed(1)}`).join("");
 
 // Neighbouring operations of one phase as one span.
 function phaseSpans(timeline) {
@@ -88,13 +93,14 @@ function phaseSpans(timeline) {
 // The peak as a dot, with its size where there is only one curve.
 function peakMark(one, x, y, box) {
   const [time, bytes] = samplePeak(one), right = x(time) < (box.left + box.right) / 2;
+  const at = { x: x(time) + (right ? 9 : -9), y: y(bytes) - 7, "text-anchor": right ? "start" : "end" };
   return s("g", { class: one === profile ? "peak" : "peak was" }, s("circle", { cx: x(time), cy: y(bytes), r: 4 }),
-    before ? null : s("text", { class: "name", x: x(time) + (right ? 9 : -9), y: y(bytes) - 7, "text-anchor": right ? "start" : "end" },
-      format.bytes(one.memory.peak_bytes)));
+    before ? null : s("text", { class: "name", ...at }, format.bytes(one.memory.peak_bytes)));
 }
 
 function curveNames({ right }) {
-  const texts = [[before, "before"], [profile, "after"]].map(([one, name]) => `${name}: ${format.bytes(one.memory.peak_bytes)}`);
+  const peak = (one) => format.bytes(one.memory.peak_bytes);
+  const texts = [`before: ${peak(before)}`, `after: ${peak(profile)}`];
   const start = right - textWidth(texts.join(""), 12) - 90;
   return texts.map((text, i) => {
     const from = start + i * (textWidth(texts[0], 12) + 50);
@@ -103,8 +109,9 @@ function curveNames({ right }) {
   });
 }
 
-function memoryReading([time, bytes]) {
-  const running = mainThread(profile.timeline).findLast((event) => event.start <= time && time <= event.start + event.seconds);
-  const what = running ? [running.phase, running.layer, running.name].filter(Boolean).join(" › ") : "between operations";
-  return `${format.seconds(time)}: ${format.bytes(bytes)}, ${what}`;
+// What the innermost operation was at that time.
+function memoryReading([time, bytes], events) {
+  const running = events.findLast((event) => event.start <= time && time <= event.start + event.seconds);
+  const names = running ? [running.phase, running.layer, running.name].filter(Boolean) : ["between operations"];
+  return `${format.seconds(time)}: ${format.bytes(bytes)}, ${names.join(" › ")}`;
 }

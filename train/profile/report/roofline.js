@@ -8,8 +8,8 @@ function drawRoofline() {
   const legend = phaseLegend(rows, (phases) => { hidden = phases; redraw(); });
   section("roofline", "Roofline",
     "Each circle is one operation and shape; its area is its time in the step, its distance below the line what it " +
-    "leaves unused. Left of the bend the memory is the limit, right of it the arithmetic. Arrow keys walk from point to point." +
-    (before ? " A line leads from where an operation was before." : ""), legend, chart);
+    "leaves unused. Left of the bend the memory is the limit, right of it the arithmetic. Arrow keys walk from point " +
+    "to point." + (before ? " A line leads from where an operation was before." : ""), legend, chart);
   if (rows.length === 0) chart.append(h("p", { class: "empty" }, "No operation with FLOPs or bytes was recorded."));
   else responsive(chart, (now) => { width = now; redraw(); });
 }
@@ -33,9 +33,7 @@ function rooflineChart(rows, hidden, width) {
     viewBox: `0 0 ${width} ${height}`, width, height, role: "group",
     "aria-label": `Roofline with ${points.length} operations`,
     onkeydown: (event) => walk(event, [...plot.querySelectorAll(".point")]),
-  }, rooflineAxes(scale), marks, roofs.map(({ text, cache, x, y, angle }) =>
-    s("text", { class: cache ? "roof-name cache" : "roof-name", transform: `translate(${x} ${y}) rotate(${angle}) translate(0 -7)` }, text)),
-    rooflineLabels(points, roofs, scale, small ? 4 : 12));
+  }, rooflineAxes(scale), marks, roofs.map(roofName), rooflineLabels(points, roofs, scale, small ? 4 : 12));
   return plot;
 }
 
@@ -74,9 +72,8 @@ function rooflineAxes(scale) {
   const ticks = (low, high) => {
     const decades = Math.log10(high / low), list = [];
     for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); ++power)
-      for (const factor of decades < 2.5 ? [1, 2, 5] : [1])
-        if (factor * 10 ** power >= low * 0.999 && factor * 10 ** power <= high * 1.001) list.push(factor * 10 ** power);
-    return list;
+      for (const factor of decades < 2.5 ? [1, 2, 5] : [1]) list.push(factor * 10 ** power);
+    return list.filter((tick) => tick >= low * 0.999 && tick <= high * 1.001);
   };
   const text = (value) => (value >= 1 ? format.count(value) : String(Number(value.toPrecision(2))));
   for (const tick of ticks(y0, y1)) {
@@ -90,8 +87,8 @@ function rooflineAxes(scale) {
   parts.push(
     s("text", { class: "axis", x: (plotLeft + box.right) / 2, y: box.bottom + 37, "text-anchor": "middle" },
       "arithmetic intensity, FLOP a byte"),
-    s("text", { class: "axis", transform: `translate(12 ${(box.top + box.bottom) / 2}) rotate(-90)`, "text-anchor": "middle" },
-      "GFLOP/s"));
+    s("text", { class: "axis", "text-anchor": "middle",
+      transform: `translate(12 ${(box.top + box.bottom) / 2}) rotate(-90)` }, "GFLOP/s"));
   if (moving) {
     parts.push(s("line", { class: "edge", x1: plotLeft, x2: plotLeft, y1: box.top, y2: box.bottom }),
       s("text", { class: "tick", x: (box.left + plotLeft) / 2, y: box.bottom + 17, "text-anchor": "middle" },
@@ -102,19 +99,19 @@ function rooflineAxes(scale) {
   const bend = [x(ridge), y(peak)], low = Math.max(x0, y0 / read);
   const start = moving && low === x0 ? `${box.left} ${y(low * read)}L` : "";
   parts.push(s("path", { class: "roof", d: `M${start}${x(low)} ${y(low * read)}L${bend}L${box.right} ${bend[1]}` }));
-  for (const { gb_s, own } of bandwidths(read)) {
+  for (const { gb_s } of bandwidths(read).slice(1)) {
     const from = Math.max(x0, y0 / gb_s), to = Math.min(peak / gb_s, x1);
-    if (!own) parts.push(s("line", { class: "cache-roof", x1: x(from), y1: y(from * gb_s), x2: x(to), y2: y(to * gb_s) }));
+    parts.push(s("line", { class: "cache-roof", x1: x(from), y1: y(from * gb_s), x2: x(to), y2: y(to * gb_s) }));
   }
   return parts;
 }
 
-// The memory and the caches that are clearly faster than what comes after them, each with about the size of what it holds.
+// The memory, and the caches that are clearly faster than what comes after them with about the size that each holds.
 function bandwidths(read) {
-  const list = [{ gb_s: read, name: `memory ${digits(read)} GB/s`, own: true }];
+  const list = [{ gb_s: read, name: `memory ${digits(read)} GB/s` }];
   for (const { bytes, gb_s } of [...(profile.machine.reads ?? [])].reverse()) {
     if (gb_s > 1.4 * list[list.length - 1].gb_s && list.length < 4)
-      list.push({ gb_s, name: `cache, ${format.bytes(Number(bytes.toPrecision(1))).replace(".00", "").replace(".0", "")}: ${digits(gb_s)} GB/s`, own: false });
+      list.push({ gb_s, name: `cache, ${aboutBytes(bytes)}: ${digits(gb_s)} GB/s` });
   }
   return list;
 }
@@ -122,22 +119,27 @@ function bandwidths(read) {
 // Where the names of the roofs stand: along their lines, where no point is if there is such a place.
 function roofNames(points, { x, y, x0, y0, box, peak, read }) {
   if (!(peak > 0) || !(read > 0)) return [];
-  const clear = (cx, cy, reach) => points.every((point) => Math.hypot(point.x - cx, point.y - cy) > point.radius + reach);
+  const clear = (cx, cy, reach) =>
+    points.every((point) => Math.hypot(point.x - cx, point.y - cy) > point.radius + reach);
   const along = (text, cache, from, to) => {
     const [dx, dy] = [to[0] - from[0], to[1] - from[1]], length = Math.hypot(dx, dy), width = textWidth(text, 12);
     const middle = (start) => [0.15, 0.5, 0.85].map((part) => (start + width * part) / length)
       .map((part) => [from[0] + dx * part + dy / length * 11, from[1] + dy * part - dx / length * 11]);
     const starts = [10, 0.2 * length, 0.4 * length, 0.6 * length].filter((start) => start + width < length);
     const start = starts.find((place) => middle(place).every(([cx, cy]) => clear(cx, cy, width / 6))) ?? 10;
-    return { text, cache, angle: Math.atan2(dy, dx) * 180 / Math.PI, x: from[0] + dx * start / length, y: from[1] + dy * start / length,
+    return { text, cache, angle: Math.atan2(dy, dx) * 180 / Math.PI,
+      x: from[0] + dx * start / length, y: from[1] + dy * start / length,
       boxes: middle(start).map(([cx, cy]) => [cx - width / 6, cy - 9, cx + width / 6, cy + 9]) };
   };
   const flat = [Math.min(x(peak / read), box.right - textWidth(peakText(peak), 12) - 12), y(peak)];
-  return [along(peakText(peak), false, flat, [box.right, y(peak)]), ...bandwidths(read).map(({ gb_s, name, own }) => {
+  return [along(peakText(peak), false, flat, [box.right, y(peak)]), ...bandwidths(read).map(({ gb_s, name }, i) => {
     const from = Math.max(x0, y0 / gb_s);
-    return along(name, !own, [x(from), y(from * gb_s)], [x(peak / gb_s), y(peak)]);
+    return along(name, i > 0, [x(from), y(from * gb_s)], [x(peak / gb_s), y(peak)]);
   })];
 }
+const roofName = ({ text, cache, x, y, angle }) => s("text", { class: cache ? "roof-name cache" : "roof-name",
+  transform: `translate(${x} ${y}) rotate(${angle}) translate(0 -7)` }, text);
+const aboutBytes = (bytes) => format.bytes(Number(bytes.toPrecision(1))).replace(/\.0+/, "");
 const peakText = (peak) => `arithmetic ${digits(peak)} GFLOP/s`;
 
 function rooflinePoint(point, scale) {
@@ -149,8 +151,10 @@ function rooflinePoint(point, scale) {
       s("circle", { class: "was", cx: old.x, cy: old.y, r: 3.5 }));
   }
   const circle = s("circle", { class: "point", cx: point.x, cy: point.y, r: point.radius, tabindex: "-1", role: "img",
-    "aria-label": `${row.name}, ${row.phase}: ${format.seconds(row.seconds)}, ${format.percent(row.roofline)} of its roof` });
-  noteOn(circle, () => showTip(circle.getBoundingClientRect(), `${row.name} · ${row.phase}`, operationLines(row, was), row.shapes));
+    "aria-label":
+      `${row.name}, ${row.phase}: ${format.seconds(row.seconds)}, ${format.percent(row.roofline)} of its roof` });
+  noteOn(circle, () =>
+    showTip(circle.getBoundingClientRect(), `${row.name} · ${row.phase}`, operationLines(row, was), row.shapes));
   mark.append(circle);
   return mark;
 }
@@ -164,7 +168,8 @@ function operationLines(row, was) {
   if (row.flops > 0) lines.push(["arithmetic", `${format.flops(row.flops)}, ${format.gflops(row.gflops)}`]);
   if (row.bytes > 0) lines.push(["memory", `${format.bytes(row.bytes)}, ${format.bandwidth(row.gb_s)}`]);
   if (row.flops > 0 && row.bytes > 0) lines.push(["intensity", `${digits(row.flops / row.bytes)} FLOP/byte`]);
-  if (row.flops > 0 || row.bytes > 0) lines.push(["of its roof", `${format.percent(row.roofline)}, bound by ${row.bound}`]);
+  if (row.flops > 0 || row.bytes > 0)
+    lines.push(["of its roof", `${format.percent(row.roofline)}, bound by ${row.bound}`]);
   if (was) lines.push(["before", `${format.seconds(was.seconds)} (${format.speed(was.seconds, row.seconds)})`]);
   return lines;
 }
@@ -178,7 +183,8 @@ function rooflineLabels(points, roofs, scale, most) {
   for (const roof of roofs) taken.push(...roof.boxes);
   if (peak > 0 && read > 0) {  // no name is crossed by the limits
     for (let x = box.left; x < box.right; x += 8) {
-      const at = x < plotLeft ? scale.x0 : scale.x0 * (scale.x1 / scale.x0) ** ((x - plotLeft) / (box.right - plotLeft));
+      const part = Math.max(0, (x - plotLeft) / (box.right - plotLeft));
+      const at = scale.x0 * (scale.x1 / scale.x0) ** part;
       taken.push([x, scale.y(Math.min(peak, at * read)) - 2, x + 8, scale.y(Math.min(peak, at * read)) + 2]);
     }
   }
