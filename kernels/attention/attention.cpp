@@ -11,8 +11,11 @@
 namespace vigor {
 namespace {
 
-double products_flops(const Tensor& q, int64_t keys, bool causal) {  // of the two products of the forward pass
-  return (causal ? 2.0 : 4.0) * static_cast<double>(q.numel()) * static_cast<double>(keys);
+// Of the two products of the forward pass. Behind a cache (`offsets`) the queries are the last of the keys' positions.
+double products_flops(const Tensor& q, int64_t keys, bool causal, const Tensor& offsets) {
+  const double queries = static_cast<double>(q.size(1)), all = static_cast<double>(keys);
+  const double seen = !causal ? all : offsets.defined() ? all - 0.5 * (queries - 1) : 0.5 * (queries + 1);
+  return 4.0 * static_cast<double>(q.numel()) * seen;
 }
 
 // Our own kernels on a GPU or cuDNN's. Throws when those were asked for and cannot be had.
@@ -67,7 +70,7 @@ struct AttentionNode : Node {
   void compute(const Backward& b, const Tensor& dq, const Tensor& dk, const Tensor& dv) {
     const Tensor dy = contiguous_values(b.grad_or_zeros(0)), dlse = contiguous_values(b.grad(1));
     OpScope scope("attention_backward", {&dy, &dlse, &q.get(), &k.get(), &v.get(), &y.get(), &lse.get()},
-                  2.5 * products_flops(q.get(), k.get().size(1), causal));
+                  2.5 * products_flops(q.get(), k.get().size(1), causal, offsets.get()));
     const AttentionInputs in{q.get(), k.get(), v.get(), view_or_none(offsets.get()), view_or_none(lengths.get()),
                              scale,   causal};
     const AttentionGradients grads{y.get(), lse.get(), dy, view_or_none(dlse), dq, dk, dv};
@@ -149,7 +152,7 @@ Tensor unit_stride(const Tensor& x) { return x.strides().back() == 1 || x.size(3
 
 AttentionResult run(const char* op, const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
                     const std::shared_ptr<AttentionNode>& node) {
-  OpScope scope(op, {&q, &k, &v}, products_flops(q, k.size(1), options.causal));
+  OpScope scope(op, {&q, &k, &v}, products_flops(q, k.size(1), options.causal, options.offsets));
   const Tensor q_in = unit_stride(q), k_in = unit_stride(k), v_in = unit_stride(v);
   const Tensor offsets = contiguous_values(options.offsets), lengths = contiguous_values(options.lengths);
   const double scale = options.scale != 0 ? options.scale : 1 / std::sqrt(static_cast<double>(q.size(3)));

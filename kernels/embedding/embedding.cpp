@@ -18,13 +18,15 @@ struct EmbeddingNode : Node {
   void backward(Backward& b) override {
     const Tensor dy = contiguous_values(b.grad());
     OpScope scope("embedding_backward", {&dy, &ids.get()});
-    table_gradient(b, 0, weight_shape, dy, ids.get());
-    if (position_ids.defined()) table_gradient(b, 1, positions_shape, dy, position_ids.get());
-    scope.done({});
+    const Tensor tokens = table_gradient(b, 0, weight_shape, dy, ids.get());
+    const Tensor places =
+        position_ids.defined() ? table_gradient(b, 1, positions_shape, dy, position_ids.get()) : Tensor();
+    scope.done({&tokens, &places});
   }
 
-  void table_gradient(Backward& b, int input, const Shape& shape, const Tensor& dy, const Tensor& rows) {
-    if (!b.needs(input)) return;
+  // Returns the gradient if all of it was written, and not only rows of it.
+  Tensor table_gradient(Backward& b, int input, const Shape& shape, const Tensor& dy, const Tensor& rows) {
+    if (!b.needs(input)) return {};
     const Backward::Target target = b.target(input, shape, dtype, dy.device());
     switch (dy.device().kind) {
       case DeviceKind::cpu:
@@ -36,6 +38,7 @@ struct EmbeddingNode : Node {
         break;
     }
     b.set(input, target);
+    return target.accumulate ? Tensor() : target.tensor;
   }
 };
 

@@ -11,7 +11,7 @@ void global_norm(std::span<const Tensor> grads, double max_norm, StepState* stat
   check(!grads.empty(), "global_norm: at least one gradient must be given");
   check(state != nullptr, "global_norm: a StepState must be given");
   int64_t blocks = 0;
-  double nbytes = 0;
+  double nbytes = 0, flops = 0;
   for (size_t i = 0; i < grads.size(); ++i) {
     const Tensor& g = grads[i];
     if (!g.defined() || !is_computed(g.dtype()) || !g.is_contiguous() || g.device() != grads[0].device())
@@ -19,8 +19,9 @@ void global_norm(std::span<const Tensor> grads, double max_norm, StepState* stat
            g.defined() ? describe(g) : "undefined");
     blocks += norm_blocks(g.numel());
     nbytes += static_cast<double>(g.nbytes());
+    flops += 2.0 * static_cast<double>(g.numel());
   }
-  OpScope scope("global_norm", {&grads[0]}, 0, nbytes);
+  OpScope scope("global_norm", {&grads[0]}, flops, nbytes);
   const Device device = grads[0].device();
   const Tensor sums = empty({blocks}, Dtype::f64, device);
   int64_t first = 0;

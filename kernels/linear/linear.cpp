@@ -29,13 +29,16 @@ struct LinearNode : Node {
 
   void backward(Backward& b) override {
     const Tensor dy = as_matrix(b.grad());
-    linear_backward(b, dy, "linear_backward");
+    OpScope scope("linear_backward", {&dy, &x.get(), &weight.get()}, backward_flops(b));
+    linear_backward(b, dy, "linear_backward", scope);
   }
 
-  void linear_backward(Backward& b, const Tensor& dy, const char* op) {
+  double backward_flops(const Backward& b) const {
+    return ((b.needs(0) ? 1 : 0) + (b.needs(1) ? 1 : 0)) * flops_of(x.get(), weight.get());
+  }
+
+  void linear_backward(Backward& b, const Tensor& dy, const char* op, OpScope& scope) {
     const Tensor& w = weight.get();
-    const double products = (b.needs(0) ? 1.0 : 0.0) + (b.needs(1) ? 1.0 : 0.0);
-    OpScope scope(op, {&dy, &x.get(), &w}, products * flops_of(x.get(), w));
     const Tensor dx = b.needs(0) ? empty(input_shape, x.get().dtype(), dy.device()) : Tensor();
     const Backward::Target dweight = wanted_target(b, 1, w.shape(), w.dtype(), dy.device());
     const Backward::Target dbias = wanted_target(b, 2, {w.size(0)}, bias_dtype, dy.device());
@@ -65,6 +68,7 @@ struct LinearGeluNode : LinearNode {
     // dpre takes the memory of dy when nobody else can see it: a large array less to write.
     const bool reuse = b.grad().is_sole_owner() && b.grad().is_contiguous();
     const Tensor dy = contiguous_values(b.grad());
+    OpScope scope("linear_gelu_backward", {&dy, &pre.get(), &x.get(), &weight.get()}, backward_flops(b));
     const Tensor dpre = reuse ? dy : empty_like(dy);
     switch (dy.device().kind) {
       case DeviceKind::cpu:
@@ -75,7 +79,7 @@ struct LinearGeluNode : LinearNode {
         else unsupported_device("linear_gelu_backward", dy.device());
         break;
     }
-    linear_backward(b, as_matrix(dpre), "linear_gelu_backward");
+    linear_backward(b, as_matrix(dpre), "linear_gelu_backward", scope);
   }
 };
 

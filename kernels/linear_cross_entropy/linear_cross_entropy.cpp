@@ -44,16 +44,17 @@ struct LinearCrossEntropyNode : Node {
   void backward(Backward& b) override {
     const Tensor& dloss = b.grad();
     OpScope scope("linear_cross_entropy_backward", {&dloss, &dx.peek(), &dweight.peek(), &dbias.peek()});
-    hand_over(b, 0, dx, x_dtype, dloss);
-    hand_over(b, 1, dweight, weight_dtype, dloss);
-    hand_over(b, 2, dbias, bias_dtype, dloss);
-    scope.done({});
+    const Tensor x_copy = hand_over(b, 0, dx, x_dtype, dloss);
+    const Tensor weight_copy = hand_over(b, 1, dweight, weight_dtype, dloss);
+    const Tensor bias_copy = hand_over(b, 2, dbias, bias_dtype, dloss);
+    scope.done({&x_copy, &weight_copy, &bias_copy});
   }
 
  private:
-  // Scales a saved gradient by dloss into the gradient buffer of the leaf, or in place when there is none.
-  void hand_over(Backward& b, int input, SavedTensor& saved, Dtype dtype, const Tensor& dloss) {
-    if (!b.needs(input)) return;
+  // Scales a saved gradient by dloss into the gradient buffer of the leaf, which is returned, or in place when there is
+  // none.
+  Tensor hand_over(Backward& b, int input, SavedTensor& saved, Dtype dtype, const Tensor& dloss) {
+    if (!b.needs(input)) return {};
     Tensor gradient = saved.get();
     saved.release();
     const Tensor& leaf = edges()[static_cast<size_t>(input)].leaf;
@@ -71,6 +72,7 @@ struct LinearCrossEntropyNode : Node {
     }
     gradient = Tensor();  // the engine takes memory over only from its last owner
     b.set(input, target);
+    return in_place ? Tensor() : target.tensor;
   }
 };
 
@@ -197,7 +199,7 @@ Tensor linear_cross_entropy(const Tensor& x, const Tensor& weight, const Tensor&
     if (bias.defined()) node->bias_dtype = bias.dtype();
     node->attach({&loss});
   }
-  scope.done({&loss});
+  scope.done({&loss, &r.dx, &r.dw, &r.dbias});
   return loss;
 }
 
