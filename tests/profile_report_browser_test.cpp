@@ -81,7 +81,7 @@ class ProfileReportInBrowser : public ::testing::Test {
     picture_ = fs::current_path() / ("profile_report_" + name + ".png");
     fs::remove(picture_);
     const std::string command = fmt::format(
-        "timeout 60 '{}' --headless=new --disable-gpu --hide-scrollbars --no-first-run --disable-dev-shm-usage {} "
+        "timeout 100 '{}' --headless=new --disable-gpu --hide-scrollbars --no-first-run --disable-dev-shm-usage {} "
         "--host-resolver-rules='MAP * ~NOTFOUND' --proxy-server=127.0.0.1:9 --blink-settings=preferredColorScheme={} "
         "--window-size={},1400 --user-data-dir='{}' --screenshot='{}' --dump-dom 'file://{}' 2>'{}'",
         browser(), ::geteuid() == 0 ? "--no-sandbox" : "", dark ? 0 : 1, width, (folder_.path() / "user").string(),
