@@ -20,6 +20,7 @@
 #include "kernels/gemm/gemm_kernels.h"
 #include "tensor/check.h"
 #include "tensor/storage.h"
+#include "tensor/threads.h"
 
 #if defined(_OPENMP)
 #include <omp.h>
@@ -29,22 +30,6 @@ namespace vigor {
 namespace {
 
 // ---- threads ------------------------------------------------------------------------------------------------------
-
-int thread_index() {
-#if defined(_OPENMP)
-  return omp_get_thread_num();
-#else
-  return 0;
-#endif
-}
-
-int team_size() {
-#if defined(_OPENMP)
-  return omp_get_num_threads();
-#else
-  return 1;
-#endif
-}
 
 // Threads worth starting for `work` operations; one inside a parallel region. Waking a thread costs about as much as
 // half a million multiply-adds.
@@ -270,10 +255,8 @@ void packed_gemm(int64_t m, int64_t n, int64_t k, Matrix<A> a, Matrix<B> b, T* c
   const int64_t part_size = a_size + tiling.block_n * tiling.block_k;
   T* const memory = packed_panels.get<T>(threads * part_size);
 
-#pragma omp parallel num_threads(threads) if (threads > 1)
-  {
-    const int64_t me = thread_index();
-    const Grid grid(m, n, tiling, team_size());
+  on_threads(threads, [&](int64_t me, int64_t team) {
+    const Grid grid(m, n, tiling, team);
     const Range rows = part_of(m, 1, me / grid.column_parts, grid.row_parts);
     const Range columns = part_of(n, tiling.panel_columns, me % grid.column_parts, grid.column_parts);
     T* const packed_a = memory + me * part_size;
@@ -281,35 +264,33 @@ void packed_gemm(int64_t m, int64_t n, int64_t k, Matrix<A> a, Matrix<B> b, T* c
     // What is not packed needs no blocks.
     part.tiling.block_m = part.direct_a() ? rows.size() : even_block(rows.size(), tiling.block_m, 1);
     if (rows.size() > 0) part.run();
-  }
+  });
 }
 
 template <class A, class B>
 void few_rows_gemm(int64_t m, int64_t n, int64_t k, Matrix<A> a, Matrix<B> b, float* c, int64_t ldc, bool add,
                    const GemmEpilogue& epilogue) {
   const int threads = threads_for(static_cast<double>(std::max<int64_t>(m, 4) * n * k));
-#pragma omp parallel num_threads(threads) if (threads > 1)
-  {
-    const Range columns = part_of(n, 16, thread_index(), team_size());
+  on_threads(threads, [&](int64_t me, int64_t team) {
+    const Range columns = part_of(n, 16, me, team);
     VIGOR_PICK(gemm_few_rows)
     (GemmFewRows<A, B>{m, k, columns.begin, columns.end, a.data, a.ld, b.data, b.ld, c, ldc, add});
     VIGOR_PICK(gemm_epilogue)
     (epilogue_at(epilogue, 0, columns.begin, ldc), m, columns.size(), c + columns.begin, ldc, c + columns.begin, ldc);
-  }
+  });
 }
 
 // The epilogue as a pass of its own, S to C, for products that other code has finished.
 template <class T>
 void epilogue_pass(const GemmEpilogue& e, int64_t m, int64_t n, const float* s, int64_t lds, T* c, int64_t ldc) {
   const int threads = threads_for(static_cast<double>(m * n) * 4.0);
-#pragma omp parallel num_threads(threads) if (threads > 1)
-  {
-    const Range rows = part_of(m, 1, thread_index(), team_size());
+  on_threads(threads, [&](int64_t me, int64_t team) {
+    const Range rows = part_of(m, 1, me, team);
     GemmEpilogue mine = e;
     if (e.pre_data) mine.pre_data = static_cast<T*>(e.pre_data) + rows.begin * ldc;
     VIGOR_PICK(gemm_epilogue)
     (mine, rows.size(), n, s + rows.begin * lds, lds, c + rows.begin * ldc, ldc);
-  }
+  });
 }
 
 // op(A) op(B) into f32 C by our own kernels.
@@ -430,12 +411,11 @@ void gemm_batched(int64_t count, int64_t m, int64_t n, int64_t k, const GemmInpu
   };
   const int threads = threads_for(2.0 * static_cast<double>(count * m) * static_cast<double>(n * k));
   // Whole products a thread when the last round is nearly full, else all threads on each product.
-  if (count >= 4 * threads || count % threads == 0) {
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-    for (int64_t i = 0; i < count; ++i) product(i);
-  } else {
-    for (int64_t i = 0; i < count; ++i) product(i);
-  }
+  const bool whole = count >= 4 * threads || count % threads == 0;
+  on_threads(whole ? threads : 1, [&](int64_t me, int64_t team) {
+    const Range mine = part_of(count, 1, me, team);
+    for (int64_t i = mine.begin; i < mine.end; ++i) product(i);
+  });
 }
 
 void column_sum(int64_t m, int64_t n, const GemmInput& x, const GemmOutput& out) {
@@ -447,9 +427,8 @@ void column_sum(int64_t m, int64_t n, const GemmInput& x, const GemmOutput& out)
   float* const sums = round ? f32_rows.get<float>(n) : static_cast<float*>(out.data);
   const bool add = out.accumulate == Accumulate::yes;
   const int threads = threads_for(static_cast<double>(m * n) * 4.0);
-#pragma omp parallel num_threads(threads) if (threads > 1)
-  {
-    const Range columns = part_of(n, 64, thread_index(), team_size());
+  on_threads(threads, [&](int64_t me, int64_t team) {
+    const Range columns = part_of(n, 64, me, team);
     const void* first = advance(x.data, x.dtype, columns.begin);
     if (f64) {
       VIGOR_PICK(column_sum)
@@ -460,7 +439,7 @@ void column_sum(int64_t m, int64_t n, const GemmInput& x, const GemmOutput& out)
         (m, columns.size(), static_cast<const T*>(first), x.ld, sums + columns.begin, add && !round);
       });
     }
-  }
+  });
   bf16* const rounded = static_cast<bf16*>(out.data);
   for (int64_t j = 0; j < n && round; ++j) rounded[j] = bf16(sums[j] + (add ? static_cast<float>(rounded[j]) : 0.0f));
 }
