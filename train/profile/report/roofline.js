@@ -99,7 +99,7 @@ function rooflineAxes(scale) {
   const bend = [x(ridge), y(peak)], low = Math.max(x0, y0 / read);
   const start = moving && low === x0 ? `${box.left} ${y(low * read)}L` : "";
   parts.push(s("path", { class: "roof", d: `M${start}${x(low)} ${y(low * read)}L${bend}L${box.right} ${bend[1]}` }));
-  for (const { gb_s } of bandwidths(read).slice(1)) {
+  for (const { gb_s } of bandwidths(scale).slice(1)) {
     const from = Math.max(x0, y0 / gb_s), to = Math.min(peak / gb_s, x1);
     parts.push(s("line", { class: "cache-roof", x1: x(from), y1: y(from * gb_s), x2: x(to), y2: y(to * gb_s) }));
   }
@@ -107,8 +107,9 @@ function rooflineAxes(scale) {
 }
 
 // The memory, and the caches that are clearly faster than what comes after them with about the size that each holds.
-function bandwidths(read) {
+function bandwidths({ read, small }) {
   const list = [{ gb_s: read, name: `memory ${digits(read)} GB/s` }];
+  if (small) return list;  // a narrow plot has no room for more
   for (const { bytes, gb_s } of [...(profile.machine.reads ?? [])].reverse()) {
     if (gb_s > 1.4 * list[list.length - 1].gb_s && list.length < 4)
       list.push({ gb_s, name: `cache, ${aboutBytes(bytes)}: ${digits(gb_s)} GB/s` });
@@ -117,7 +118,8 @@ function bandwidths(read) {
 }
 
 // Where the names of the roofs stand: along their lines, where no point is if there is such a place.
-function roofNames(points, { x, y, x0, y0, box, peak, read }) {
+function roofNames(points, scale) {
+  const { x, y, x0, y0, box, peak, read } = scale;
   if (!(peak > 0) || !(read > 0)) return [];
   const clear = (cx, cy, reach) =>
     points.every((point) => Math.hypot(point.x - cx, point.y - cy) > point.radius + reach);
@@ -132,7 +134,7 @@ function roofNames(points, { x, y, x0, y0, box, peak, read }) {
       boxes: middle(start).map(([cx, cy]) => [cx - width / 6, cy - 9, cx + width / 6, cy + 9]) };
   };
   const flat = [Math.min(x(peak / read), box.right - textWidth(peakText(peak), 12) - 12), y(peak)];
-  return [along(peakText(peak), false, flat, [box.right, y(peak)]), ...bandwidths(read).map(({ gb_s, name }, i) => {
+  return [along(peakText(peak), false, flat, [box.right, y(peak)]), ...bandwidths(scale).map(({ gb_s, name }, i) => {
     const from = Math.max(x0, y0 / gb_s);
     return along(name, i > 0, [x(from), y(from * gb_s)], [x(peak / gb_s), y(peak)]);
   })];
