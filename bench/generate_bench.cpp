@@ -16,12 +16,12 @@
 #endif
 
 #include "bench/measure.h"
-#include "train/profile/read_probe.h"
 #include "models/families.h"
 #include "models/generation.h"
 #include "tensor/op_scope.h"
 #include "tensor/primitives.h"
 #include "train/metrics/metrics_log.h"
+#include "train/profile/read_probe.h"
 
 namespace {
 
@@ -65,7 +65,12 @@ struct Piece {
   int64_t floats;
 };
 
-// All weights but an embedding that is only looked up, and of the caches what `position` tokens fill.
+constexpr int64_t kTokensPerRound = 4;
+
+// Tokens for which measure_position() needs a place.
+int64_t capacity_of(int64_t position, const Settings& s) { return position + kTokensPerRound * (s.rounds + 3); }
+
+// All weights but embeddings, which are only looked up, and of the caches what `position` tokens fill.
 std::vector<Piece> memory_read(const LanguageModel& model, const ModelCache& cache, int64_t position) {
   std::vector<Piece> pieces;
   const void* head = model.head().weight.raw();
@@ -73,7 +78,8 @@ std::vector<Piece> memory_read(const LanguageModel& model, const ModelCache& cac
     pieces.push_back({static_cast<const float*>(x.raw()), static_cast<int64_t>(x.nbytes() / 4) * rows / of});
   };
   for (const ArenaSlot& slot : model.parameters().parameters()) {
-    const bool embedding = slot.tensor.rank() == 2 && slot.tensor.size(0) == model.config().vocab_size;
+    const bool embedding = (slot.tensor.rank() == 2 && slot.tensor.size(0) == model.config().vocab_size) ||
+                           slot.name == "pos_embed.weight";
     if (!embedding || slot.tensor.raw() == head) add(slot.tensor, 1, 1);
   }
   for (const LayerCache& layer : cache.layers)
@@ -138,8 +144,7 @@ void print_operations(const LanguageModel& model, ModelCache& cache, const Tenso
 }
 
 void measure_position(const LanguageModel& model, int64_t position, const Settings& s) {
-  constexpr int64_t kTokens = 4;  // a round
-  ModelCache cache = model.make_cache(1, position + kTokens * (s.rounds + 3));
+  ModelCache cache = model.make_cache(1, capacity_of(position, s));
   uint32_t salt = 0;
   for (const LayerCache& layer : cache.layers)
     for (const Tensor& x : layer.tensors) copy(x, normal(x.shape(), 0, 0.1, {1, RandomStream::data, salt++, 0}));
@@ -152,9 +157,9 @@ void measure_position(const LanguageModel& model, int64_t position, const Settin
   for (const Piece& piece : pieces) bytes += 4.0 * static_cast<double>(piece.floats);
   for (int64_t round = -1; round < s.rounds; ++round) {  // the first is to warm up
     const double start = now(s.cpu_time);
-    for (int64_t i = 0; i < kTokens; ++i)
+    for (int64_t i = 0; i < kTokensPerRound; ++i)
       sample(model.extend(id, {&one, 1}, cache), {}, {1, RandomStream::sampling, 0, static_cast<uint32_t>(i)});
-    const double token = (now(s.cpu_time) - start) / kTokens, read = read_all(pieces, s.cpu_time);
+    const double token = (now(s.cpu_time) - start) / kTokensPerRound, read = read_all(pieces, s.cpu_time);
     if (round < 0) continue;
     token_s.push_back(token);
     read_s.push_back(read);
@@ -195,7 +200,10 @@ int main(int argc, char** argv) {
 #ifdef _OPENMP
   if (s.threads > 0) omp_set_num_threads(s.threads);
 #endif
-  const auto model = make_model(*preset_config(s.preset));
+  const auto config = preset_config(s.preset);
+  for (const int64_t position : s.positions)
+    config->max_seq_len = std::max(config->max_seq_len, capacity_of(position, s));
+  const auto model = make_model(*config);
   ArenaOptions options;
   options.dtype = s.dtype == "bf16" ? Dtype::bf16 : Dtype::f32;
   model->allocate(options);

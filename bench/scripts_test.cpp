@@ -1,4 +1,4 @@
-// bench/run and bench/compare, as a person would call them.
+// bench/run, bench/compare and bench/scaling, as a person would call them.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -125,6 +125,32 @@ TEST_F(BenchScripts, CompareRefusesOtherFiles) {
   }
   EXPECT_EQ(run("compare", {good, path("absent.json")}).status, 2);
   EXPECT_EQ(run("compare", {good, good, "--noise", "-1"}).status, 2);
+}
+
+TEST_F(BenchScripts, ScalingGoesOnWhereItWasCutOff) {
+  const auto scaling = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> call = {"--build",      VIGOR_BUILD_DIR, "--model", "i3-tiny",   "--out",
+                                     path("s.json"), "--threads",     "1",       "--largest", "256"};
+    call.insert(call.end(), more.begin(), more.end());
+    return run("scaling", call);
+  };
+  const ProgramResult cut_off = scaling({"--only", "length", "--limit", "0"});
+  EXPECT_EQ(cut_off.status, 3) << cut_off.err;
+  const ProgramResult first = scaling({"--only", "length"});
+  ASSERT_EQ(first.status, 0) << first.err;
+  const ProgramResult second = scaling({"--only", "length", "--only", "generation"});
+  ASSERT_EQ(second.status, 0) << second.err;
+  EXPECT_EQ(second.err.find("step_bench"), std::string::npos) << second.err;  // those points are there
+  const Json result = Json::parse(read_text(path("s.json"), 1 << 20));
+  EXPECT_EQ(result["model"], "i3-tiny");
+  ASSERT_EQ(result["points"].size(), 4u);  // T 128 and 256, and the places 16 and 128
+  EXPECT_EQ(result["points"][1]["options"], Json::parse(R"({"batch": 1, "seq": 256, "threads": 1})"));
+  EXPECT_GT(result["points"][1]["result"]["step_s"], 0);
+  EXPECT_GT(result["points"][1]["result"]["peak_rss_bytes"], 1e6);
+  EXPECT_GT(result["points"][3]["result"]["tokens_per_s"], 0);
+
+  write("s.json", "[]");
+  EXPECT_EQ(scaling({}).status, 2);
 }
 
 }  // namespace

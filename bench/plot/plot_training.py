@@ -15,34 +15,10 @@ import math
 import sys
 from pathlib import Path
 
-import matplotlib
+import matplotlib.pyplot as plt
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.ticker import FuncFormatter, MaxNLocator  # noqa: E402
-
-INK, MUTED, GRID = "#1f2328", "#656d76", "#e6e8eb"
-COLOURS = ["#0b62c4", "#c4500b", "#1a7f4b", "#7a3fb5"]
-STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.edgecolor": GRID,
-    "axes.labelcolor": MUTED,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.8,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-    "svg.hashsalt": "vigor",  # the same run gives the same file
-}
+from style import COLOURS, INK, MUTED, save, spread_labels
 
 
 class Run:
@@ -87,14 +63,6 @@ def smooth(values):
     return result
 
 
-def label_end(ax, x, y, text, colour):
-    """The label sits at the end of its line, so that no legend is needed."""
-    ax.annotate(
-        text, (x, y), xytext=(6, 0), textcoords="offset points", color=colour, fontsize=9.5, fontweight="bold",
-        va="center", annotation_clip=False,
-    )
-
-
 def draw_loss(ax, runs):
     ends = []
     for run, colour in zip(runs, COLOURS):
@@ -126,17 +94,6 @@ def add_perplexity_scale(ax):
     scale.tick_params(length=0, colors=MUTED, pad=2)
     scale.spines["right"].set_visible(False)
     scale.set_ylabel("perplexity", color=MUTED)
-
-
-def spread_labels(ax, ends):
-    """Places end labels, pushed apart where two lines end at almost the same height."""
-    low, high = ax.get_ylim()
-    gap = 0.055 * (high - low)
-    previous = None
-    for x, y, text, colour in sorted(ends, key=lambda end: end[1]):
-        y = y if previous is None else max(y, previous + gap)
-        label_end(ax, x, y, text, colour)
-        previous = y
 
 
 def draw_small(ax, runs, key, title, number_format):
@@ -191,12 +148,7 @@ def main():
     args = parser.parse_args()
     if len(args.runs) > len(COLOURS):
         parser.error(f"at most {len(COLOURS)} runs can be told apart; got {len(args.runs)}")
-    plt.rcParams.update(STYLE)
-    figure = draw([Run(argument) for argument in args.runs], args.title)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    stamps = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}  # no date: the same run gives the same file
-    figure.savefig(args.out, dpi=160, metadata=stamps.get(args.out.suffix))
-    print(f"wrote {args.out}")
+    save(draw([Run(argument) for argument in args.runs], args.title), args.out)
 
 
 if __name__ == "__main__":
