@@ -29,7 +29,8 @@ Json json_of(const std::vector<std::string>& arguments, const std::string& input
 class Cli : public ProgramTest {};
 
 TEST_F(Cli, EveryCommandHasHelpWithExamples) {
-  for (const char* command : {"train", "generate", "eval", "tokenize", "tokenizer", "info", "convert", "sweep"}) {
+  for (const char* command :
+       {"train", "generate", "eval", "tokenize", "tokenizer", "info", "convert", "sweep", "profile"}) {
     const ProgramResult result = run_program({command, "--help"});
     EXPECT_EQ(result.status, 0) << command;
     EXPECT_NE(result.out.find("Examples:\n  vigor " + std::string(command)), std::string::npos) << result.out;

@@ -72,8 +72,10 @@ RunSetup setup_without_data(RunConfig config, bool trains) {
   const std::unique_ptr<ModelConfig> shape = config_of(config.model);
   apply_overrides(*shape, {config.vocab_size, config.max_seq_len, config.layers});
   if (config.seq_len == 0) config.seq_len = std::min(shape->max_seq_len, kDefaultSeqLen);
-  check(config.seq_len <= shape->max_seq_len, "profile: --seq-len {} is above the model's max_seq_len {}",
-        config.seq_len, shape->max_seq_len);
+  check(config.seq_len <= shape->max_seq_len, "profile: {} is above the model's max_seq_len {}",
+        trains ? fmt::format("--seq-len {}", config.seq_len)
+               : fmt::format("--prompt-tokens and --new-tokens together, {},", config.seq_len),
+        shape->max_seq_len);
   setup.model = make_model(*shape);
   ArenaOptions arena;
   arena.dtype = *dtype_from_name(config.dtype);
@@ -148,7 +150,7 @@ Profile profile_of(const RunSetup& setup, const ProfileCall& call, std::vector<R
   profile.device = to_string(setup.device);
   profile.dtype = config.dtype;
   profile.batch = config.batch_size;
-  profile.seq = call.generate ? call.prompt_tokens + call.new_tokens : config.seq_len;
+  profile.seq = config.seq_len;
   profile.threads = config.threads;
   profile.machine.cpu = setup.device.is_cpu() ? cpu_name() : cuda_description();
   profile.machine.isa = name_of(current_isa());
@@ -173,6 +175,7 @@ int compare(const ProfileCall& call) {
 }
 
 int run_profile(ProfileCall& call) {
+  if (call.generate) call.config.seq_len = call.prompt_tokens + call.new_tokens;
   if (!call.compare.empty()) {
     if (!call.given.empty())
       throw UsageError("profile: --compare reads two files and measures nothing; leave the other options out");
