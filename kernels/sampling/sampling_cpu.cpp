@@ -9,8 +9,11 @@
 namespace vigor {
 namespace {
 
-// Falling logit, then rising id: a total order, so the first n candidates are one certain set.
-bool before(const Candidate& a, const Candidate& b) { return a.logit > b.logit || (a.logit == b.logit && a.id < b.id); }
+// Falling logit, then rising id: a total order, so the first n candidates are one certain set. Not a function, which
+// std::sort would call by its address, a quarter of the time of a sample.
+constexpr auto before = [](const Candidate& a, const Candidate& b) {
+  return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
+};
 
 // [0, 1) with 53 bits: 24 would not resolve the unlikely tokens of a large vocabulary.
 double uniform_of(const RandomKey& key, int64_t row) {
