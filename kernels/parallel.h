@@ -17,4 +17,11 @@ void parallel_blocks(int64_t n, int64_t block, F&& f) {
   parallel_for(blocks, blocks > 1, [&](int64_t i) { f(i * block, std::min(n, (i + 1) * block)); });
 }
 
+// The same for rows of `columns` elements, whose blocks may be small: threads start only where there is work for them.
+template <class F>
+void parallel_row_blocks(int64_t rows, int64_t columns, int64_t block, F&& f) {
+  const bool pays = rows * columns > kElementsPerBlock;
+  parallel_for((rows + block - 1) / block, pays, [&](int64_t i) { f(i * block, std::min(rows, (i + 1) * block)); });
+}
+
 }  // namespace vigor

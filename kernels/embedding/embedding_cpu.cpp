@@ -14,7 +14,7 @@ template <class T>
 void forward(T* y, const int64_t* ids, const T* weight, const int64_t* position_ids, const T* positions, int64_t rows,
              int64_t columns) {
   using Acc = Accumulator<T>;
-  parallel_blocks(rows, kRowsPerBlock, [=](int64_t begin, int64_t end) {
+  parallel_row_blocks(rows, columns, kRowsPerBlock, [=](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const T* token = weight + ids[row] * columns;
       T* out = y + row * columns;
@@ -73,7 +73,7 @@ void embedding_backward_cpu(const GradientView& dtable, const TensorView& order,
   std::iota(sorted, sorted + rows, int64_t{0});
   std::sort(sorted, sorted + rows, [id](int64_t a, int64_t b) { return id[a] != id[b] ? id[a] < id[b] : a < b; });
   visit_float(dtable.view.dtype, "embedding_backward", [&]<class T>() {
-    parallel_blocks(rows, kRowsPerBlock, [&](int64_t block_begin, int64_t block_end) {
+    parallel_row_blocks(rows, columns, kRowsPerBlock, [&](int64_t block_begin, int64_t block_end) {
       for (int64_t begin = block_begin; begin < block_end; ++begin) {  // a run belongs to the block it begins in
         const int64_t v = id[sorted[begin]];
         if (begin > 0 && id[sorted[begin - 1]] == v) continue;

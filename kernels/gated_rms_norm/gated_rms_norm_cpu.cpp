@@ -92,7 +92,7 @@ GatedRmsNormRows<T, W> rows_of(const GatedRmsNormInputs& in, int64_t begin, int6
 
 template <class T, class W>
 void forward_fast(const GatedRmsNormInputs& in, const TensorView& y, const TensorView& rstd, double eps) {
-  parallel_blocks(in.x.sizes[0], kRowsPerBlock, [&](int64_t begin, int64_t end) {
+  parallel_row_blocks(in.x.sizes[0], in.x.sizes[1], kRowsPerBlock, [&](int64_t begin, int64_t end) {
     const GatedRmsNormResults<T> out{y.as<T>() + begin * in.x.sizes[1], rstd.as<float>() + begin * in.groups,
                                      static_cast<float>(eps)};
     VIGOR_PICK(gated_rms_norm_forward)(rows_of<T, W>(in, begin, end), out);
@@ -102,7 +102,7 @@ void forward_fast(const GatedRmsNormInputs& in, const TensorView& y, const Tenso
 template <class T, class W>
 void backward_fast(const GatedRmsNormInputs& in, const GatedRmsNormGradients& grads) {
   const int64_t C = in.x.sizes[1], per_block = rows_per_sum_block(in.x.sizes[0]);
-  parallel_blocks(in.x.sizes[0], per_block, [&](int64_t begin, int64_t end) {
+  parallel_row_blocks(in.x.sizes[0], C, per_block, [&](int64_t begin, int64_t end) {
     const GatedRmsNormRowGradients<T> rows{
         grads.dy.as<T>() + begin * grads.dy.strides[0],
         grads.dy.strides[0],

@@ -54,7 +54,7 @@ template <class T, class W>
 void layer_norm_forward_fast(const TensorView& y, const TensorView& mean, const TensorView& rstd, const TensorView& x,
                              const TensorView& weight, const TensorView& bias, double eps) {
   const int64_t columns = x.sizes.back();
-  parallel_blocks(mean.numel(), kRowsPerBlock, [&](int64_t begin, int64_t end) {
+  parallel_row_blocks(mean.numel(), columns, kRowsPerBlock, [&](int64_t begin, int64_t end) {
     const LayerNormForward<T, W> rows{end - begin,
                                       columns,
                                       y.as<T>() + begin * columns,
@@ -74,7 +74,7 @@ void layer_norm_backward_fast(const TensorView& dx, const TensorView& partial, c
                               const TensorView& rstd) {
   const int64_t columns = x.sizes.back();
   const int64_t per_block = rows_per_sum_block(mean.numel());
-  parallel_blocks(mean.numel(), per_block, [&](int64_t begin, int64_t end) {
+  parallel_row_blocks(mean.numel(), columns, per_block, [&](int64_t begin, int64_t end) {
     float* sums = partial.defined() ? partial.as<float>() + begin / per_block * 2 * columns : nullptr;
     const LayerNormBackward<T, W> rows{end - begin,
                                        columns,

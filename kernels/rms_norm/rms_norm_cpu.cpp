@@ -46,7 +46,7 @@ template <class T, class W>
 void rms_norm_forward_fast(const TensorView& y, const TensorView& rstd, const TensorView& x, const TensorView& weight,
                            double eps) {
   const int64_t columns = x.sizes.back();
-  parallel_blocks(rstd.numel(), kRowsPerBlock, [&](int64_t begin, int64_t end) {
+  parallel_row_blocks(rstd.numel(), columns, kRowsPerBlock, [&](int64_t begin, int64_t end) {
     const RmsNormForward<T, W> rows{end - begin,
                                     columns,
                                     y.as<T>() + begin * columns,
@@ -63,7 +63,7 @@ void rms_norm_backward_fast(const TensorView& dx, const TensorView& partial, con
                             const TensorView& weight, const TensorView& rstd) {
   const int64_t columns = x.sizes.back();
   const int64_t per_block = rows_per_sum_block(rstd.numel());
-  parallel_blocks(rstd.numel(), per_block, [&](int64_t begin, int64_t end) {
+  parallel_row_blocks(rstd.numel(), columns, per_block, [&](int64_t begin, int64_t end) {
     const RmsNormBackward<T, W> rows{end - begin,
                                      columns,
                                      dx.defined() ? dx.as<T>() + begin * columns : nullptr,
