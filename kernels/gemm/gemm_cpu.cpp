@@ -165,6 +165,10 @@ struct PackedPart {
   T *packed_a, *packed_b;
 
   bool direct_a() const { return std::is_same_v<A, float> && columns.size() <= kDirectColumns; }
+  // The first tile that reads a panel packs it for the others.
+  bool packs_b_on_the_way() const {
+    return std::is_same_v<B, float> && std::is_same_v<T, float> && b.transpose == Transpose::no && !direct_a();
+  }
   bool direct_b() const {
     return std::is_same_v<B, float> && rows.size() <= kDirectRows && b.transpose == Transpose::no;
   }
@@ -190,7 +194,7 @@ struct PackedPart {
   void block(int64_t i, int64_t j, int64_t p, int64_t height, int64_t width, int64_t depth) const {
     const int64_t step = tiling.panel_columns, panels = (width + step - 1) / step;
     const bool first = i == rows.begin, only = rows.size() <= tiling.block_m;
-    const int64_t group = b.transpose == Transpose::yes ? 1 : kGroup;
+    const int64_t group = b.transpose == Transpose::yes || packs_b_on_the_way() ? 1 : kGroup;
     const bool t = a.transpose == Transpose::yes;
     GemmPanel<T> panel{};
     panel.m = height;
@@ -210,9 +214,15 @@ struct PackedPart {
       panel.n = std::min(step, width - q * step);
       panel.b = packed;
       panel.b_step = step;
+      panel.pack_b = nullptr;
       if (direct_b() && panel.n == step) {
         panel.b = reinterpret_cast<const T*>(b.at(p, j + q * step));
         panel.b_step = b.ld;
+      } else if (first && packs_b_on_the_way() && panel.n == step) {
+        panel.pack_b = packed;
+        panel.b = reinterpret_cast<const T*>(b.at(p, j + q * step));
+        panel.b_step = b.ld;
+        next_group = later < width ? lines_of(b, p, j + later, depth, std::min(step, width - later)) : GemmPrefetch{};
       } else if (first && (q % group == 0 || direct_b())) {
         VIGOR_PICK(gemm_pack_b)
         (b.at(p, j + q * step), b.ld, b.transpose == Transpose::yes, depth, std::min(group * step, width - q * step),

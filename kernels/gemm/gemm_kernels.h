@@ -33,6 +33,7 @@ struct GemmPanel {
   int64_t a_row, a_step;  //   elements from one row to the next, and from one k to the next
   const T* b;
   int64_t b_step;  // panel_columns for packed B; ldb for B as stored, where n must be panel_columns
+  T* pack_b;       // where B as stored is packed while it is read (f32, whole panels, packed A); null: nowhere
   T* c;
   int64_t ldc;
   bool add;               // C += instead of C =
