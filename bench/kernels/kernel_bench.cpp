@@ -10,10 +10,10 @@
 //
 // Each result is first compared with its definition (check_kernel.h); a wrong one gives an error and no time. The
 // profiler (train/profile) counts the work, from what each operation states: the floating-point operations of its
-// formulas, and the bytes that must be read and written. The roofline's share is the time that work takes at the machine's limits
-// (multiply-adds on registers; reading memory) over the time it took. Processors change their clock with the load, so
-// multiply-adds are measured again before every sample, and numbers are medians. Where memory is the limit, the caches
-// are emptied before every sample, by passing over a large array; the fastest of these passes is the limit.
+// formulas, and the bytes that must be read and written. The roofline's share is the time that this work takes at the
+// machine's limits (train/profile/machine.h: multiply-adds on registers; reading or updating memory) over the time it
+// took. Processors change their clock with the load, so multiply-adds are measured again before every sample; numbers
+// are medians. Where memory is the limit, the caches are emptied before every sample.
 // "backward" adds the gradients of parameters to existing ones, as in training.
 #include <benchmark/benchmark.h>
 #include <fmt/core.h>
@@ -27,8 +27,8 @@
 #include "autograd/engine.h"
 #include "autograd/variable.h"
 #include "bench/kernels/check_kernel.h"
+#include "bench/kernels/clear_caches.h"
 #include "bench/kernels/kernel_case.h"
-#include "bench/kernels/read_memory.h"
 #include "bench/measure.h"
 #include "tensor/threads.h"
 #include "train/profile/profiler.h"
@@ -54,14 +54,21 @@ struct Settings {
   Tokens limit{1 << 20, 1 << 20};  // no case is larger
 };
 
-// The operands of one case, and its passes.
+// The random numbers of a case, made once for all its passes, which follow each other.
+const Operands& operands_of(const KernelCase& c, Tokens limit) {
+  static const KernelCase* made_for = nullptr;
+  static Operands operands;
+  if (made_for != &c)
+    operands = c.operands({std::min(c.measured.batch, limit.batch), std::min(c.measured.time, limit.time)});
+  made_for = &c;
+  return operands;
+}
+
+// One case with its operands, and its passes.
 class Kernel {
  public:
   Kernel(const KernelCase& c, Dtype dtype, Pass pass, Tokens limit)
-      : case_(c),
-        pass_(pass),
-        operands_(c.operands({std::min(c.measured.batch, limit.batch), std::min(c.measured.time, limit.time)})),
-        inputs_(values_of(operands_, dtype)) {
+      : case_(c), pass_(pass), operands_(operands_of(c, limit)), inputs_(values_of(operands_, dtype)) {
     if (!c.has_backward) return;
     for (size_t i = 0; i < inputs_.size(); ++i) {
       const Role role = operands_.list()[i].role;
@@ -97,7 +104,7 @@ class Kernel {
  private:
   const KernelCase& case_;
   Pass pass_;
-  Operands operands_;
+  const Operands& operands_;
   std::vector<Tensor> inputs_;
   Tensor y_, dy_;
 };
@@ -139,11 +146,13 @@ void measure(benchmark::State& state, const KernelCase& c, Dtype dtype, Pass pas
   const int threads = static_cast<int>(max_threads());
   Kernel kernel(c, dtype, pass, settings.limit);
   const Work work = work_of(kernel);
-  std::vector<double> times, peaks{measure_peak(threads, CLOCK_MONOTONIC)}, rates{read_memory()};
-  const bool memory_bound = work.bytes / rates[0] > work.flops / peaks[0];
+  static const MachinePeaks machine = measure_machine(threads);
+  const double bandwidth = machine.reads.back().bytes_per_s;  // of memory
+  const bool memory_bound = work.bytes / bandwidth > work.flops / machine.fma_flops;
+  std::vector<double> times, peaks;
   for (auto _ : state) {
     kernel.prepare();
-    if (memory_bound) rates.push_back(read_memory());
+    if (memory_bound) clear_caches();
     peaks.push_back(measure_peak(threads, CLOCK_MONOTONIC));
     const double start = seconds_on(CLOCK_MONOTONIC);
     kernel.run();
@@ -151,8 +160,7 @@ void measure(benchmark::State& state, const KernelCase& c, Dtype dtype, Pass pas
     state.SetIterationTime(times.back());
   }
   const double seconds = median(times);
-  const double rate = *std::max_element(rates.begin(), rates.end());
-  const double ideal = std::max(work.bytes / rate, work.flops / median(peaks));
+  const double ideal = std::max(work.bytes / bandwidth, work.flops / median(peaks));
   state.SetLabel(work.shapes);
   state.counters["median_s"] = seconds;
   state.counters["spread"] = spread(times);

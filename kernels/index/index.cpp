@@ -68,7 +68,8 @@ void require_ids(const char* op, const Tensor& x, int dim, const Tensor& ids) {
 // `id_view` has the sizes of the result; `ids` is what backward keeps.
 Tensor picked(const char* op, const char* backward_op, const Tensor& x, int dim, const Tensor& ids,
               const TensorView& id_view) {
-  OpScope scope(op, {&x, &ids});
+  const double picked_bytes = static_cast<double>(id_view.sizes.numel()) * static_cast<double>(size_of(x.dtype()));
+  OpScope scope(op, {&x, &ids}, 0, 2 * picked_bytes + static_cast<double>(ids.nbytes()));  // not all of x
   const Tensor y = empty(id_view.sizes, x.dtype(), x.device());
   switch (x.device().kind) {
     case DeviceKind::cpu:

@@ -1,19 +1,18 @@
-#include "bench/kernels/read_memory.h"
+#include "bench/kernels/clear_caches.h"
 
 #include <benchmark/benchmark.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <vector>
 
-#include "bench/measure.h"
+#include "tensor/tensor.h"
 #include "train/profile/read_probe.h"
 
 namespace vigor {
 namespace {
 
-// Twice the second level, whose share each core has, and once the third, which all share; where the system does not
-// know them, more than most have.
+// The second level of two cores, and the third, which all share; where the system does not know them, more than most
+// have.
 int64_t floats_beyond_caches() {
   int64_t bytes = 0;
   for (const int level : {_SC_LEVEL2_CACHE_SIZE, _SC_LEVEL2_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE})
@@ -23,19 +22,17 @@ int64_t floats_beyond_caches() {
 
 }  // namespace
 
-double read_memory() {
-  static const std::vector<float> memory(static_cast<size_t>(floats_beyond_caches()), 1.0f);
-  const int64_t n = static_cast<int64_t>(memory.size());
+void clear_caches() {
+  static const Tensor memory = full({floats_beyond_caches()}, 1);
+  const int64_t n = memory.numel();
   constexpr int64_t kParts = 64;
   float sum = 0;
-  const double start = seconds_on(CLOCK_MONOTONIC);
 #pragma omp parallel for reduction(+ : sum) schedule(static)
   for (int64_t part = 0; part < kParts; ++part) {
     const int64_t begin = n * part / kParts, end = n * (part + 1) / kParts;
-    sum += VIGOR_PICK(read_probe)(memory.data() + begin, end - begin);
+    sum += VIGOR_PICK(read_probe)(memory.data<float>() + begin, end - begin);
   }
   benchmark::DoNotOptimize(sum);
-  return 4.0 * static_cast<double>(n) / (seconds_on(CLOCK_MONOTONIC) - start);
 }
 
 }  // namespace vigor
