@@ -28,6 +28,7 @@ class ProfileExample {
     profile_.machine.fma_gflops = 170;
     profile_.machine.read_gb_s = 21;
     profile_.machine.copy_gb_s = 16;
+    profile_.machine.reads = {{1e6, 160}, {4e6, 84}, {2.7e8, 21}};
     profile_.memory.start_bytes = memory_ = 4e8;
     run("sample_batch", "data", "", "", 0, 8e3, 0.02e-3);
     for (const char* phase : {"forward", "backward"}) run_phase(phase);
