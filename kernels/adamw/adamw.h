@@ -40,12 +40,13 @@ struct AdamWOptions {
 
 // How bf16 values are made: to nearest even, or away from zero with the probability of the part that is cut off, so
 // that the mean over many steps is exact. Element i of a parameter then takes the upper half of word i of the Philox
-// sequence of RandomKey{seed, RandomStream::rounding, salt, state->step}; those of bf16 moments, the upper half for v
-// and the lower for m, from the sequence of salt + 2^28. The same on every device.
+// sequence of RandomKey{seed, RandomStream::rounding, salt, state->step}. bf16 moments take the upper half of a word
+// for v and the lower for m; theirs is a hash of element and step (moments_word in adamw_kernels.h), since Philox takes
+// longer than the memory traffic that the moments save. The same on every device.
 struct Bf16Rounding {
   bool stochastic = false;  // parameters from their masters; bf16 moments always are
   uint64_t seed = 0;
-  uint32_t salt = 0;  // another for every tensor, below 2^28
+  uint32_t salt = 0;  // another for every tensor
 };
 
 // Both throw std::invalid_argument for shapes, dtypes or devices that differ from what is said above, betas outside

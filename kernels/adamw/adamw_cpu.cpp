@@ -20,11 +20,11 @@ void adamw(double* p, const double* g, double* m, double* v, int64_t n, const Ad
 
 template <class M>
 void update(const TensorView& param, const TensorView& grad, const TensorView& m, const TensorView& v,
-            const AdamWFactors<float>& factors, const RandomKey& key) {
+            const AdamWFactors<float>& factors, const MomentsKey& key) {
   parallel_blocks(param.numel(), kElementsPerBlock, [&](int64_t begin, int64_t end) {
     VIGOR_PICK(adamw)
     (param.as<float>() + begin, grad.as<float>() + begin, m.as<M>() + begin, v.as<M>() + begin, end - begin, factors,
-     random_sequence(key, static_cast<uint64_t>(begin)));
+     key, begin);
   });
 }
 
@@ -40,16 +40,17 @@ template <class M>
 void update_mixed(const TensorView& param, const TensorView& master, const TensorView& grad, const TensorView& m,
                   const TensorView& v, const StepState& state, const AdamWFactors<float>& factors,
                   const Bf16Rounding& rounding) {
-  const RandomKey of_moments = moments_key(rounding, state), of_param = rounding_key(rounding, state);
+  const MomentsKey of_moments = moments_key(rounding, state);
+  const RandomKey of_param = rounding_key(rounding, state);
   bf16* const p = param.as<bf16>();
   float* const exact = master.as<float>();
   parallel_blocks(param.numel(), kElementsPerBlock, [&](int64_t begin, int64_t end) {
-    const auto first = static_cast<uint64_t>(begin);
     VIGOR_PICK(adamw_mixed)
     (p + begin, exact + begin, grad.as<bf16>() + begin, m.as<M>() + begin, v.as<M>() + begin, end - begin, factors,
-     random_sequence(of_moments, first));
+     of_moments, begin);
     if (rounding.stochastic)
-      VIGOR_PICK(round_stochastically)(p + begin, exact + begin, end - begin, random_sequence(of_param, first));
+      VIGOR_PICK(round_stochastically)
+      (p + begin, exact + begin, end - begin, random_sequence(of_param, static_cast<uint64_t>(begin)));
   });
 }
 
@@ -63,7 +64,7 @@ void adamw_cpu(const TensorView& param, const TensorView& grad, const TensorView
     return;
   }
   const auto factors = adamw_factors<float>(*state, options);
-  const RandomKey key = moments_key(rounding, *state);
+  const MomentsKey key = moments_key(rounding, *state);
   if (m.dtype == Dtype::bf16) update<bf16>(param, grad, m, v, factors, key);
   else update<float>(param, grad, m, v, factors, key);
 }

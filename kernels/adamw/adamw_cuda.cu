@@ -22,12 +22,6 @@ struct Arena {
 // As on the CPU, where subnormal numbers are slow: both devices find the same moments.
 __device__ float flush_tiny(float x) { return fabsf(x) < 1e-36f ? 0.0f : x; }
 
-// Word i of the sequence, among those that its block of four has.
-template <int N>
-__device__ uint32_t word_of(const PhiloxWords& words, int j, int64_t i) {
-  return words.word[N == 4 ? j : i % 4];
-}
-
 template <int N>
 __device__ void round_pack(__nv_bfloat16* to, const Pack<float, N>& value, int64_t i, const Bf16Rounding& rounding,
                            const RandomKey& key) {
@@ -35,8 +29,10 @@ __device__ void round_pack(__nv_bfloat16* to, const Pack<float, N>& value, int64
   if (rounding.stochastic) {
     const PhiloxWords words = random_block(key, static_cast<uint64_t>(i) / 4);
 #pragma unroll
-    for (int j = 0; j < N; ++j)
-      out.value[j] = __ushort_as_bfloat16(round_stochastically(value.value[j], word_of<N>(words, j, i)));
+    for (int j = 0; j < N; ++j) {
+      const uint32_t word = words.word[N == 4 ? j : i % 4];
+      out.value[j] = __ushort_as_bfloat16(round_stochastically(value.value[j], word));
+    }
   } else {
 #pragma unroll
     for (int j = 0; j < N; ++j) out.value[j] = __float2bfloat16_rn(value.value[j]);
@@ -57,18 +53,16 @@ __device__ void keep_moments(__nv_bfloat16& m, __nv_bfloat16& v, float mean, flo
 // Elements i .. i + N - 1.
 template <int N, class G, class M>
 __device__ void update_pack(const Arena<G, M>& arena, int64_t i, const AdamWFactors<float>& f,
-                            const Bf16Rounding& rounding, const RandomKey& key, const RandomKey& key_of_moments) {
+                            const Bf16Rounding& rounding, const RandomKey& key, const MomentsKey& key_of_moments) {
   const Pack<G, N> g = load_pack<N>(arena.g + i);
   Pack<float, N> p = load_pack<N>(arena.p + i);
   Pack<M, N> m = load_pack<N>(arena.m + i), v = load_pack<N>(arena.v + i);
-  PhiloxWords words{};
-  if constexpr (sizeof(M) == 2) words = random_block(key_of_moments, static_cast<uint64_t>(i) / 4);
 #pragma unroll
   for (int j = 0; j < N; ++j) {
     const float gradient = to_float(g.value[j]) * f.clip;
     const float mean = flush_tiny(fmaf(to_float(m.value[j]), f.beta1, gradient * f.one_minus_beta1));
     const float square = flush_tiny(fmaf(to_float(v.value[j]), f.beta2, gradient * gradient * f.one_minus_beta2));
-    keep_moments(m.value[j], v.value[j], mean, square, word_of<N>(words, j, i));
+    keep_moments(m.value[j], v.value[j], mean, square, moments_word(key_of_moments, i + j));
     const float denominator = fmaf(sqrtf(square), f.denominator_scale, f.eps);
     p.value[j] = fmaf(mean / denominator, -f.step_size, p.value[j] * f.decay);
   }
@@ -84,10 +78,14 @@ __global__ void __launch_bounds__(kThreads)
     adamw_kernel(Arena<G, M> arena, const StepState* state, AdamWOptions options, Bf16Rounding rounding) {
   if (state->failed_step >= 0) return;
   __shared__ AdamWFactors<float> factors;  // computed in double, which is slow on many GPUs: once a block
-  if (threadIdx.x == 0) factors = adamw_factors<float>(*state, options);
+  __shared__ MomentsKey of_moments;
+  if (threadIdx.x == 0) {
+    factors = adamw_factors<float>(*state, options);
+    of_moments = moments_key(rounding, *state);
+  }
   __syncthreads();
   const AdamWFactors<float> f = factors;
-  const RandomKey key = rounding_key(rounding, *state), of_moments = moments_key(rounding, *state);
+  const RandomKey key = rounding_key(rounding, *state);
   const int64_t packs = arena.n / N;
   for (int64_t i = global_thread(); i < packs; i += global_threads())
     update_pack<N>(arena, i * N, f, rounding, key, of_moments);

@@ -41,8 +41,20 @@ VIGOR_HOST_DEVICE AdamWFactors<T> adamw_factors(const StepState& state, const Ad
 VIGOR_HOST_DEVICE inline RandomKey rounding_key(const Bf16Rounding& rounding, const StepState& state) {
   return {rounding.seed, RandomStream::rounding, rounding.salt, static_cast<uint32_t>(state.step)};
 }
-VIGOR_HOST_DEVICE inline RandomKey moments_key(const Bf16Rounding& rounding, const StepState& state) {
-  return {rounding.seed, RandomStream::rounding, rounding.salt + (1u << 28), static_cast<uint32_t>(state.step)};
+
+// Of bf16 moments: two words that no parameter's rounding takes.
+VIGOR_HOST_DEVICE inline MomentsKey moments_key(const Bf16Rounding& rounding, const StepState& state) {
+  const PhiloxWords words = random_block(rounding_key(rounding, state), ~uint64_t{0});
+  return {{words.word[0], words.word[1]}};
+}
+
+// The random word of element i: the finaliser of MurmurHash3 (Appleby), after which each bit of i has changed each bit
+// of the word with a probability of about 1/2, with the key of the step before either of its products.
+VIGOR_HOST_DEVICE inline uint32_t moments_word(const MomentsKey& key, int64_t i) {
+  uint32_t x = static_cast<uint32_t>(i) ^ key.word[0];
+  x = ((x ^ (x >> 16)) * 0x85ebca6bu) ^ key.word[1];
+  x = (x ^ (x >> 13)) * 0xc2b2ae35u;
+  return x ^ (x >> 16);
 }
 
 // The bits of x as a bf16: the upper half of its bits, one more when the lower half and the upper 16 random bits

@@ -201,16 +201,36 @@ TEST(AdamW, StochasticRoundingKeepsExactAndNonFiniteValues) {
 void step_with_bf16_moments(float* p, const float* g, bf16* m, bf16* v, int64_t n, const StepState& state,
                             const AdamWOptions& options, const Bf16Rounding& rounding) {
   const auto f = adamw_factors<float>(state, options);
-  const RandomKey key = moments_key(rounding, state);
+  const MomentsKey key = moments_key(rounding, state);
   for (int64_t i = 0; i < n; ++i) {
     const float gradient = g[i] * f.clip;
     const float mean = std::fma(static_cast<float>(m[i]), f.beta1, gradient * f.one_minus_beta1);
     const float square = std::fma(static_cast<float>(v[i]), f.beta2, gradient * gradient * f.one_minus_beta2);
     p[i] = std::fma(mean / std::fma(std::sqrt(square), f.denominator_scale, f.eps), -f.step_size, p[i] * f.decay);
-    const uint32_t word = random_bits(key, static_cast<uint64_t>(i));
+    const uint32_t word = moments_word(key, i);
     m[i].bits = round_stochastically(mean, word << 16);
     v[i].bits = round_stochastically(square, word);
   }
+}
+
+// The words of a step are evenly spread, bit by bit, and have nothing to do with those of the next step or element.
+TEST(AdamW, WordsOfBf16MomentsAreEvenAndIndependent) {
+  const int64_t n = 1 << 16;
+  const MomentsKey one = moments_key({true, 7, 1}, state_of(3, 0.1)),
+                   next = moments_key({true, 7, 1}, state_of(4, 0.1));
+  const MomentsKey other = moments_key({true, 7, 2}, state_of(3, 0.1));
+  const auto expect_half = [&](const char* what, const auto& word_of) {
+    for (int bit = 0; bit < 32; ++bit) {
+      int64_t ones = 0;
+      for (int64_t i = 0; i < n; ++i) ones += (word_of(i) >> bit) & 1u;
+      EXPECT_NEAR(static_cast<double>(ones) / static_cast<double>(n), 0.5, 0.01) << what << ", bit " << bit;
+    }
+  };
+  expect_half("words", [&](int64_t i) { return moments_word(one, i); });
+  expect_half("beside the next step", [&](int64_t i) { return moments_word(one, i) ^ moments_word(next, i); });
+  expect_half("beside another tensor", [&](int64_t i) { return moments_word(one, i) ^ moments_word(other, i); });
+  expect_half("beside the next element", [&](int64_t i) { return moments_word(one, i) ^ moments_word(one, i + 1); });
+  expect_half("the halves of a word", [&](int64_t i) { return moments_word(one, i) ^ (moments_word(one, i) >> 16); });
 }
 
 // Sums that are rounded twice, without a fused instruction, may fall on the other side of a random threshold: then a
