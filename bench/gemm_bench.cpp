@@ -48,7 +48,7 @@ std::vector<Product> all_products() {
   add_linear(products, 1024, 2048, 512, 16);
   add_linear(products, 1024, 512, 1536, 6);
   add_linear(products, 1024, 512, 512, 6);
-  add_linear(products, 256, 512, 35560, 4);  // the head, in chunks of 256 tokens
+  add_linear(products, 342, 512, 35560, 3);  // the head, in chunks of 340 or 342 tokens
   add_linear(products, 1024, 512, 32, 10);   // the mixer
   add_linear(products, 1024, 32, 512, 10);
   add_linear(products, 1024, 512, 138, 0);  // low-rank linear
