@@ -1,9 +1,14 @@
 // Run options, schedule, and what a run prints and writes about itself.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <pty.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <sstream>
 
 #include "tensor/file.h"
@@ -158,6 +163,33 @@ TEST(Progress, Texts) {
   EXPECT_EQ(Progress::bar(0.125, 2), "▎ ");
   EXPECT_EQ(Progress::sparkline({3, 2, 1}, 3), "█▄▁");
   EXPECT_EQ(Progress::sparkline({}, 3), "");
+}
+
+TEST(Progress, DrawsOnATerminalNowAndThenOnly) {
+  int reading = -1, terminal = -1;
+  ASSERT_EQ(::openpty(&reading, &terminal, nullptr, nullptr, nullptr), 0);
+  ::fcntl(reading, F_SETFL, O_NONBLOCK);
+  std::FILE* out = ::fdopen(terminal, "w");
+  const auto start = std::chrono::steady_clock::now();
+  auto progress = std::make_unique<Progress>(out, 1000);
+  std::string text(1 << 16, ' ');
+  size_t length = 0;
+  for (int step = 1; step <= 1000; ++step) {
+    StepMetrics m;
+    m.step = step;
+    progress->step(m);
+    if (const ssize_t count = ::read(reading, text.data() + length, text.size() - length); count > 0)
+      length += static_cast<size_t>(count);
+  }
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  text.resize(length);
+  int drawn = 0;
+  for (size_t at = text.find('\r'); at != std::string::npos; at = text.find('\r', at + 1)) ++drawn;
+  EXPECT_GE(drawn, 1);
+  EXPECT_LE(drawn, 1 + static_cast<int>(seconds / 0.05));
+  progress.reset();
+  std::fclose(out);
+  ::close(reading);
 }
 
 TEST(Plot, DrawsBothCurvesAndEscapesTheTitle) {

@@ -11,6 +11,8 @@ namespace vigor {
 namespace {
 
 constexpr size_t kCurvePoints = 400;
+// A small model makes a thousand steps a second, and a terminal takes as long for a line as one of them.
+constexpr std::chrono::milliseconds kBetweenDrawings{50};
 
 int terminal_width(std::FILE* out) {
   winsize size{};
@@ -85,6 +87,9 @@ void Progress::step(const StepMetrics& m) {
     losses_.resize(kCurvePoints);
   }
   if (!terminal_) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (now - drawn_ < kBetweenDrawings) return;
+  drawn_ = now;
   const int width = terminal_width(out_);
   const double share = static_cast<double>(m.step) / static_cast<double>(total_steps_);
   const std::string numbers = fmt::format(" {:3.0f} %  loss {:.3f} ", share * 100, m.loss);

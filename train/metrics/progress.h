@@ -1,6 +1,7 @@
 #pragma once
 // What a person watching a run sees. On a terminal, one line at the bottom is redrawn in place: a bar, the loss with a
 // small curve of its past, and the time left; elsewhere, one plain line each time numbers are logged.
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <string>
@@ -14,7 +15,7 @@ class Progress {
  public:
   Progress(std::FILE* out, int64_t total_steps);
   ~Progress();
-  void step(const StepMetrics& m);        // redraws on a terminal
+  void step(const StepMetrics& m);        // redraws on a terminal, 20 times a second at most
   void log(const StepMetrics& m);         // a line that stays
   void message(const std::string& text);  // a line (or several) that stays
 
@@ -30,6 +31,7 @@ class Progress {
   int64_t total_steps_;
   bool terminal_;
   bool line_open_ = false;
+  std::chrono::steady_clock::time_point drawn_{};  // the line at the bottom, last
   std::vector<double> losses_;
 };
 
