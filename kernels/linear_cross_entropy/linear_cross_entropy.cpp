@@ -110,19 +110,25 @@ struct Wanted {
 
 // The memory that the filter works in.
 struct FilterScratch {
-  FilterScratch(const GradientFilter& filter, int64_t V, int64_t d, Dtype dtype, Dtype weight_dtype)
+  FilterScratch(const GradientFilter& filter, int64_t N, int64_t V, int64_t d, Dtype dtype, Dtype weight_dtype)
       : threshold(filter.threshold),
         count(filter.count),
         largest(empty({V}, dtype)),
         columns(empty({V}, Dtype::i32)),
         dlogits(empty({kFilterTokens, kFilterColumns}, dtype)),
         weight(empty({kFilterColumns, d}, weight_dtype)),
-        dw(empty({kFilterColumns, d}, dtype)) {}
-  FilterViews views() const { return {threshold, largest, columns, dlogits, weight, dw, count}; }
+        dw(empty({kFilterColumns, d}, dtype)),
+        tail_columns(empty({(N + kFilterTokens - 1) / kFilterTokens, V}, dtype)),
+        tail_shares(empty({N}, dtype)),
+        tail_x(empty({tail_columns.size(0), d}, dtype)),
+        tail_weight(empty_like(tail_x)) {}
+  FilterViews views() const {
+    return {threshold, largest, columns, dlogits, weight, dw, tail_columns, tail_shares, tail_x, tail_weight, count};
+  }
 
   double threshold;
   FilterCount* count;
-  Tensor largest, columns, dlogits, weight, dw;
+  Tensor largest, columns, dlogits, weight, dw, tail_columns, tail_shares, tail_x, tail_weight;
 };
 
 Result compute(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& targets, int64_t ignore_index,
@@ -149,7 +155,7 @@ Result compute(const Tensor& x, const Tensor& weight, const Tensor& bias, const 
   switch (device.kind) {
     case DeviceKind::cpu:
       if (filtered) {
-        const FilterScratch scratch(filter, V, x.size(1), dtype, w.dtype());
+        const FilterScratch scratch(filter, N, V, x.size(1), dtype, w.dtype());
         const FilterViews filter_views = scratch.views();
         linear_cross_entropy_cpu(views, &filter_views);
       } else {

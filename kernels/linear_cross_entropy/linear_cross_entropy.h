@@ -23,19 +23,18 @@
 //            gradient buffer takes over the memory of dW; x and weight are not kept.
 // scratch    the logits of one chunk, at most 64 MB (CUDA: 256 MB) or 16 tokens
 //
-// filter     with a threshold above 0, dlogits is set to 0, for dx and dW, in every block of 128 tokens (from the first
-//            on; the last may be shorter) x one entry of the vocabulary in which |softmax - onehot| is below the
-//            threshold for all tokens. The two products then run over the other columns alone, gathered a thousand at a
-//            time. After Wijmans et al. 2024, "Cut Your Losses in Large-Vocabulary Language Models", arXiv:2411.09009,
-//            who sort the vocabulary to fill blocks of 256 entries; single columns need no sorting. The loss and dbias,
-//            which takes no product, stay exact.
-//            What is lost: each token's part of dlogits by less than threshold an entry, so at most threshold V in sum,
-//            beside 2 (1 - p_target) in whole. Above 1 / V an untrained, flat softmax loses all but its targets.
-//            CPU only; scratch 8 V + 4 thousand (128 + 2 d) bytes.
+// filter     with a threshold above 0, entries of dlogits are left out of the products for dx and dW in every block of
+//            128 tokens (from the first on; the last may be shorter) x one entry of the vocabulary in which |softmax -
+//            onehot| is below the threshold for all tokens. The two products run over the other columns alone, gathered
+//            a thousand at a time. After Wijmans et al. 2024, "Cut Your Losses in Large-Vocabulary Language Models",
+//            arXiv:2411.09009, who sort the vocabulary to fill blocks of 256 entries; single columns need no sorting.
+//            What is left out of 128 tokens is not dropped but replaced by the outer product of its sums:
+//              dlogits_iv ~ u_v r_i / sum_i r_i,   u_v = sum over i, r_i = sum over v, of what is left out
+//            which costs one product of N / 128 rows each way. That is exact while the softmax is the same for all
+//            tokens, as an untrained, flat one is; without it all but the targets would be lost then, 1 / V being less
+//            than the threshold. Each entry is off by less than the threshold. The loss and dbias stay exact.
+//            CPU only; scratch 4 (2 V + V N / 128 + 1024 (128 + 2 d)) bytes and some rows.
 //
-// CUDA       three products of cuBLASLt a chunk, and between them one kernel for loss and gradient with a block a row:
-//            it reads each logit once and writes its gradient in place (rows above 96 KB are read twice), so that a
-//            logit costs 5 accesses in all. Up to 96 KB of shared memory a block. Nothing waits for the host.
 #include "tensor/tensor.h"
 
 namespace vigor {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "kernels/cross_entropy/cross_entropy_kernels.h"
 #include "kernels/gemm/gemm.h"
@@ -17,19 +18,22 @@ TensorView rows_of(const TensorView& x, int64_t start, int64_t end) {
 }
 
 // The definitions, in f64.
-void column_largest(const double* x, int64_t rows, int64_t ld, int64_t n, double* largest) {
+void column_extents(const double* x, int64_t rows, int64_t ld, int64_t n, double* largest, double* sums) {
   std::fill_n(largest, n, 0.0);
+  std::fill_n(sums, n, 0.0);
   for (int64_t r = 0; r < rows; ++r)
-    for (int64_t i = 0; i < n; ++i)
+    for (int64_t i = 0; i < n; ++i) {
+      sums[i] += x[r * ld + i];
       if (const double value = std::abs(x[r * ld + i]); !(value <= largest[i] || std::isnan(largest[i])))
         largest[i] = value;
+    }
 }
 void gather(const double* row, const int32_t* columns, int64_t n, double* to) {
   for (int64_t j = 0; j < n; ++j) to[j] = row[columns[j]];
 }
 
-void column_largest(const float* x, int64_t rows, int64_t ld, int64_t n, float* largest) {
-  VIGOR_PICK(column_largest)(x, rows, ld, n, largest);
+void column_extents(const float* x, int64_t rows, int64_t ld, int64_t n, float* largest, float* sums) {
+  VIGOR_PICK(column_extents)(x, rows, ld, n, largest, sums);
 }
 void gather(const float* row, const int32_t* columns, int64_t n, float* to) { VIGOR_PICK(gather)(row, columns, n, to); }
 
@@ -57,7 +61,8 @@ class FilteredProducts {
   }
 
   void add(const TensorView& dlogits, int64_t start) const {
-    const int64_t kept = keep_columns(dlogits), tokens = dlogits.sizes[0];
+    const int64_t kept = keep_columns(dlogits, start), tokens = dlogits.sizes[0];
+    std::fill_n(shares(start), tokens, S(0));
     if (f_.count != nullptr) {
       f_.count->kept += kept;
       f_.count->all += dlogits.sizes[1];
@@ -65,29 +70,62 @@ class FilteredProducts {
     if (kept == 0 && v_.dx.defined()) std::fill_n(dx(start), tokens * width(), S(0));
     for (int64_t begin = 0; begin < kept; begin += kFilterColumns)
       add_columns(dlogits, start, begin, std::min(kFilterColumns, kept - begin));
+    add_tail(start, tokens);
+  }
+
+  // Adds the outer products that stand for what was left out of all blocks.
+  void finish() const {
+    const int64_t blocks = f_.tail_columns.sizes[0], V = f_.tail_columns.sizes[1], d = width(), N = v_.x.sizes[0];
+    const Dtype dtype = f_.tail_columns.dtype;
+    if (v_.dw.defined())
+      gemm(V, d, blocks, {f_.tail_columns.data, dtype, V, Transpose::yes}, {f_.tail_x.data, dtype, d},
+           {dw(), d, Accumulate::yes});
+    if (!v_.dx.defined()) return;
+    gemm(blocks, d, V, {f_.tail_columns.data, dtype, V}, {v_.weight.data, v_.weight.dtype, d},
+         {f_.tail_weight.as<S>(), d});
+    constexpr int64_t kRows = 16;
+    parallel_blocks(N, kRows, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const S* row = f_.tail_weight.as<S>() + i / kFilterTokens * d;
+        for (int64_t j = 0; j < d; ++j) dx(i)[j] += *shares(i) * row[j];
+      }
+    });
   }
 
  private:
   int64_t width() const { return v_.x.sizes[1]; }
   S* dx(int64_t token) const { return v_.dx.as<S>() + token * width(); }
   S* dw() const { return v_.dw.as<S>(); }
+  S* shares(int64_t token) const { return f_.tail_shares.as<S>() + token; }
 
-  // Lists the columns with an element that is not below the threshold, or is NaN; returns their number.
-  int64_t keep_columns(const TensorView& dlogits) const {
+  // Lists the columns with an element that is not below the threshold, or is NaN; returns their number. The others'
+  // sums are those of the tail.
+  int64_t keep_columns(const TensorView& dlogits, int64_t start) const {
     const int64_t tokens = dlogits.sizes[0], V = dlogits.sizes[1];
     S* largest = f_.largest.as<S>();
+    S* sums = f_.tail_columns.as<S>() + start / kFilterTokens * V;
     constexpr int64_t kStrip = 2048;  // columns whose maxima stay in the L1 cache
     parallel_blocks(V, kStrip, [&](int64_t begin, int64_t end) {
-      column_largest(dlogits.as<S>() + begin, tokens, V, end - begin, largest + begin);
+      column_extents(dlogits.as<S>() + begin, tokens, V, end - begin, largest + begin, sums + begin);
     });
     const S least = static_cast<S>(f_.threshold * *v_.loss_weight.as<double>());
     int32_t* columns = f_.columns.as<int32_t>();
     int64_t kept = 0;
     for (int64_t i = 0; i < V; ++i) {
-      columns[kept] = static_cast<int32_t>(i);
-      kept += largest[i] < least || largest[i] == 0 ? 0 : 1;
+      if (largest[i] < least || largest[i] == 0) continue;
+      columns[kept++] = static_cast<int32_t>(i);
+      sums[i] = 0;
     }
     return kept;
+  }
+
+  // A row of dlogits adds up to 0, so what was left out of it is what was kept with the other sign.
+  void add_tail(int64_t start, int64_t tokens) const {
+    S total = 0;
+    for (int64_t i = start; i < start + tokens; ++i) total += *shares(i) = std::max(S(0), -*shares(i));
+    for (int64_t i = start; i < start + tokens && total > 0; ++i) *shares(i) /= total;
+    gemm(1, width(), tokens, {shares(start), tokens}, {rows_of(v_.x, start, start + tokens).data, v_.x.dtype, width()},
+         {f_.tail_x.as<S>() + start / kFilterTokens * width(), width()});
   }
 
   // Adds the products of n of the listed columns.
@@ -97,8 +135,11 @@ class FilteredProducts {
     const GemmInput kept(f_.dlogits.data, dlogits.dtype, kFilterColumns);  // [tokens,n]
     constexpr int64_t kRows = 8;
     parallel_blocks(tokens, kRows, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i)
-        gather(dlogits.as<S>() + i * V, columns, n, f_.dlogits.as<S>() + i * kFilterColumns);
+      for (int64_t i = begin; i < end; ++i) {
+        S* row = f_.dlogits.as<S>() + i * kFilterColumns;
+        gather(dlogits.as<S>() + i * V, columns, n, row);
+        *shares(start + i) = std::accumulate(row, row + n, *shares(start + i));
+      }
     });
     if (v_.dx.defined()) {
       const size_t nbytes = static_cast<size_t>(d) * size_of(v_.weight.dtype);
@@ -160,6 +201,7 @@ void filtered_chunks(const LinearCrossEntropyViews& views, const FilterViews& fi
       products.add(rows_of(dlogits, first, end), start + first);
     }
   });
+  products.finish();
 }
 
 }  // namespace

@@ -29,7 +29,12 @@ struct FilterViews {
   TensorView dlogits;  // [kFilterTokens,kFilterColumns] of S, these columns of dlogits
   TensorView weight;   // [kFilterColumns,d] in the dtype of weight, these rows of it
   TensorView dw;       // [kFilterColumns,d] of S
-  FilterCount* count;  // may be null
+  // What is left out, by block of tokens: the sums u of its columns, the shares r / sum(r) of its tokens, and the sums
+  // of x and of the rows of weight with these for factors.
+  TensorView tail_columns;         // [blocks,V] of S
+  TensorView tail_shares;          // [N] of S
+  TensorView tail_x, tail_weight;  // [blocks,d] of S
+  FilterCount* count;              // may be null
 };
 // `filter` is null for the plain gradients.
 void linear_cross_entropy_cpu(const LinearCrossEntropyViews& views, const FilterViews* filter = nullptr);

@@ -167,7 +167,7 @@ Outcome run_filtered(const std::vector<Tensor>& values, const Tensor& targets, d
   return out;
 }
 
-// dlogits with zeros in the blocks that are skipped, and what follows from it: the definition, in f64.
+// dlogits with outer products of sums for what is left out, and what follows from it: the definition, in f64.
 Outcome filtered_definition(const std::vector<Tensor>& values, const Tensor& targets, double threshold) {
   const Tensor& x = values[0];
   const int64_t N = x.size(0), V = values[1].size(0);
@@ -181,14 +181,28 @@ Outcome filtered_definition(const std::vector<Tensor>& values, const Tensor& tar
   const Tensor filtered = clone(dlogits), ones = full({1, N}, 1, Dtype::f64);
   for (int64_t start = 0; start < N; start += kFilterTokens) {
     const int64_t end = std::min(N, start + kFilterTokens);
+    std::vector<int64_t> left_out;
     for (int64_t v = 0; v < V; ++v) {
       double largest = 0;
       for (int64_t i = start; i < end; ++i)
         largest = std::max(largest, std::abs(dlogits.data<double>()[i * V + v]) * static_cast<double>(counted));
       ++out.count.all;
       if (largest >= threshold) ++out.count.kept;
-      else
-        for (int64_t i = start; i < end; ++i) filtered.data<double>()[i * V + v] = 0;
+      else left_out.push_back(v);
+    }
+    std::vector<double> shares;
+    double total = 0;
+    for (int64_t i = start; i < end; ++i) {
+      double sum = 0;
+      for (const int64_t v : left_out) sum += dlogits.data<double>()[i * V + v];
+      shares.push_back(std::max(0.0, sum));
+      total += shares.back();
+    }
+    for (const int64_t v : left_out) {
+      double sum = 0;
+      for (int64_t i = start; i < end; ++i) sum += dlogits.data<double>()[i * V + v];
+      for (int64_t i = start; i < end; ++i)
+        filtered.data<double>()[i * V + v] = total > 0 ? sum * shares[static_cast<size_t>(i - start)] / total : 0;
     }
   }
   out.dx = matmul(filtered, values[1]);
@@ -277,14 +291,26 @@ TEST(LinearCrossEntropyFilter, ChunksAreWholeBlocks) {
     const Tensor largest = empty({V}, Dtype::f64), columns = empty({V}, Dtype::i32);
     const Tensor block = empty({kFilterTokens, kFilterColumns}, Dtype::f64),
                  rows = empty({kFilterColumns, d}, Dtype::f64);
-    const Tensor products = empty({kFilterColumns, d}, Dtype::f64);
-    const FilterViews filter{1e-2, largest, columns, block, rows, products, nullptr};
+    const Tensor products = empty({kFilterColumns, d}, Dtype::f64), sums = empty({3, V}, Dtype::f64);
+    const Tensor shares = empty({N}, Dtype::f64), tail_x = empty({3, d}, Dtype::f64), tail_w = empty_like(tail_x);
+    const FilterViews filter{1e-2, largest, columns, block, rows, products, sums, shares, tail_x, tail_w, nullptr};
     linear_cross_entropy_cpu(
         {in[0], in[1], in[2], targets, -1, weight, empty({chunk, V}, Dtype::f64), out[0], out[1], out[2], out[3]},
         &filter);
     if (whole.empty()) whole = out;
     for (size_t i = 0; i < out.size(); ++i) expect_close(out[i], whole[i], 1e-15, 1e-12);
   }
+}
+
+// An untrained softmax is the same for all tokens, and below the threshold everywhere: nothing is lost all the same.
+TEST(LinearCrossEntropyFilter, AFlatSoftmaxLosesNothing) {
+  const int64_t N = 200, d = 8, V = 9000;
+  const std::vector<Tensor> in = {random({N, d}, Dtype::f64, 1), zeros({V, d}, Dtype::f64), random({V}, Dtype::f64, 3)};
+  const Tensor targets = random_ids({N}, V);
+  const Outcome dense = run_filtered(in, targets, 0, Dtype::f64), found = run_filtered(in, targets, 1e-3, Dtype::f64);
+  EXPECT_LE(found.count.kept, N);
+  expect_close(found.dx, dense.dx, 1e-15, 1e-9);
+  expect_close(found.dw, dense.dw, 1e-15, 1e-9);
 }
 
 // A gradient that is not finite must not vanish in a block that is skipped.
