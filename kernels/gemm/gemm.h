@@ -22,14 +22,13 @@
 // stays, so that no caller has to size and carry a workspace and a training step in steady state allocates nothing.
 // Errors: std::invalid_argument for a combination of dtypes that is not listed above. Sizes and pointers are trusted.
 //
-// Measured: one core of a Sapphire Rapids server that other work kept busy, so only ratios taken in one run count; CPU
-// time, against the multiply-add peak measured between the products; all products of an i3-80M step (359 GFLOP),
-// weighted, and the lowest single one. bench/gemm_bench measures this again.
-//              own             oneDNN 2.6    OpenBLAS 0.3.21
-//   avx512     90 % (74 %)     90 % (60 %)   90 % (44 %)
-//   avx2       87 % (70 %)
-//   Below 80 % are products with a width of 32 (0.6 % of the step) and, with AVX2, the head's x W^T (79 %).
-//   x W^T for one x, W 35560 x 512: W is read at 24 GB/s; for 8 x about twice the speed of either library
+// Measured on two cores of a Sapphire Rapids server, against the multiply-add peak taken beside every product, medians:
+// all products of an i3-80M step (359 GFLOP), weighted, and the lowest single one (one of width 32: 0.6 % of the step).
+// bench/gemm_bench measures this again.
+//                               own            oneDNN 2.6     OpenBLAS 0.3.21
+//   avx512, 2 threads           90 % (77 %)    88 % (70 %)    84 % (30 %)
+//   avx2, 1 thread, CPU time    90 % (71 %)
+//   x W^T for one x, W 35560 x 512: W is read at the pace of memory; for 8 x nearly twice the speed of oneDNN
 //
 // Which library computes a product is a pure function of the GemmPlan in force (gemm_plan.h); without one, our own.
 #include <cstdint>
