@@ -347,7 +347,7 @@ Profile small_profile(std::vector<RecordedStep>* steps = nullptr) {
   profile.batch = 2;
   profile.seq = 16;
   MachinePeaks peaks = simple_machine();
-  peaks.reads = {{1e5, 4e9}, {1e8, 1e9}};
+  peaks.bandwidths = {{1e5, 4e9, 4e9}, {1e8, 1e9, 1e9}};
   summarize(profile, measured.profiled, measured.unprofiled, peaks, {}, 32);
   if (steps != nullptr) *steps = measured.profiled;
   return profile;
@@ -478,25 +478,27 @@ TEST(Trace, SlicesAreNested) {
 
 TEST(Machine, LimitsFollowTheSizeOfTheData) {
   MachinePeaks peaks = simple_machine();
-  peaks.reads = {{1e5, 8e9}, {1e6, 4e9}, {1e8, 1e9}};
-  EXPECT_EQ(peaks.bandwidth(10), 8e9);
-  EXPECT_EQ(peaks.bandwidth(1e6), 4e9);
-  EXPECT_EQ(peaks.bandwidth(9e7), 4e9);
-  EXPECT_EQ(peaks.bandwidth(1e9), 1e9);
-  EXPECT_DOUBLE_EQ(peaks.seconds(2e9, 1e9), 2);
-  EXPECT_DOUBLE_EQ(peaks.seconds(1, 1e9), 1);
+  EXPECT_DOUBLE_EQ(peaks.memory_seconds(2e9, 0), 2);
+  peaks.bandwidths = {{1e5, 8e9, 8e9}, {1e6, 4e9, 2e9}, {1e8, 1e9, 5e8}};
+  EXPECT_DOUBLE_EQ(peaks.memory_seconds(8, 8), 1e-9);
+  EXPECT_DOUBLE_EQ(peaks.memory_seconds(4e6, 0), 1e-3);
+  EXPECT_DOUBLE_EQ(peaks.memory_seconds(4e6, 1e6), 1e-3);
+  EXPECT_DOUBLE_EQ(peaks.memory_seconds(4e6, 4e6), 2e-3);  // reading alone is slower
+  EXPECT_DOUBLE_EQ(peaks.memory_seconds(1e9, 0), 1);
 }
 
 TEST(Machine, IsMeasured) {
   const MachinePeaks peaks = measure_machine(1);
   EXPECT_GT(peaks.fma_flops, 1e8);
   EXPECT_GT(peaks.copy_bytes_per_s, 1e7);
-  ASSERT_GE(peaks.reads.size(), 4u);
-  for (size_t i = 1; i < peaks.reads.size(); ++i) {
-    EXPECT_GT(peaks.reads[i].bytes, peaks.reads[i - 1].bytes);
-    EXPECT_LE(peaks.reads[i].bytes_per_s, peaks.reads[i - 1].bytes_per_s);
+  ASSERT_GE(peaks.bandwidths.size(), 4u);
+  for (size_t i = 1; i < peaks.bandwidths.size(); ++i) {
+    const MachinePeaks::Bandwidth &size = peaks.bandwidths[i], &smaller = peaks.bandwidths[i - 1];
+    EXPECT_GT(size.bytes, smaller.bytes);
+    EXPECT_LE(size.bytes_per_s, smaller.bytes_per_s);
+    EXPECT_LE(size.read_bytes_per_s, size.bytes_per_s);
   }
-  EXPECT_EQ(peaks.read_bytes_per_s, peaks.reads.back().bytes_per_s);
+  EXPECT_EQ(peaks.read_bytes_per_s, peaks.bandwidths.back().read_bytes_per_s);
 }
 
 }  // namespace

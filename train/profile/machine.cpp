@@ -43,17 +43,25 @@ double rate_of_threads(int threads, int64_t rounds, double amount, Work&& work) 
 
 constexpr int64_t kPiece = int64_t{1} << 21;  // floats that a thread reads or copies in a round, at most
 
-// Bytes a second of reading the first `floats` of x over and over, each thread its share.
-double read_rate(const float* x, int64_t floats, int threads) {
+// Bytes a second that move in the first `floats` of x, when each thread goes over its share again and again with
+// work(begin, n), which moves `traffic` bytes for each byte there.
+template <class Work>
+double traffic_rate(float* x, int64_t floats, int threads, double traffic, Work&& work) {
   const int64_t share = floats / threads, piece = std::min(share, kPiece), pieces = share / piece;
   const int64_t passes = std::max<int64_t>(1, (int64_t{1} << 17) / piece);
-  const double nbytes = static_cast<double>(passes * piece) * sizeof(float);
+  const double nbytes = traffic * static_cast<double>(passes * piece) * sizeof(float);
   return rate_of_threads(threads, std::max<int64_t>(20, 2 * pieces), nbytes, [&](int thread, int64_t round) {
-    float sum = 0;
-    const float* begin = x + thread * share + round % pieces * piece;
-    for (int64_t pass = 0; pass < passes; ++pass) sum += VIGOR_PICK(read_probe)(begin, piece);
-    keep(sum);
+    float* begin = x + thread * share + round % pieces * piece;
+    for (int64_t pass = 0; pass < passes; ++pass) work(begin, piece);
   });
+}
+
+double read_rate(float* x, int64_t floats, int threads) {
+  return traffic_rate(x, floats, threads, 1, [](float* begin, int64_t n) { keep(VIGOR_PICK(read_probe)(begin, n)); });
+}
+
+double update_rate(float* x, int64_t floats, int threads) {
+  return traffic_rate(x, floats, threads, 2, [](float* begin, int64_t n) { VIGOR_PICK(update_probe)(begin, n); });
 }
 
 double copy_rate(float* to, const float* from, int64_t floats, int threads) {
@@ -89,15 +97,12 @@ double measure_peak(int threads, clockid_t clock) {
   return 2.0 * threads * passes * static_cast<double>(VIGOR_PICK(fma_peak_count)()) / (seconds_on(clock) - start);
 }
 
-double MachinePeaks::bandwidth(double bytes) const {
-  double found = reads.empty() ? read_bytes_per_s : reads.front().bytes_per_s;
-  for (const Bandwidth& size : reads)
-    if (size.bytes <= bytes) found = size.bytes_per_s;
-  return found;
-}
-
-double MachinePeaks::seconds(double flops, double bytes) const {
-  return std::max(flops / fma_flops, bytes / bandwidth(bytes));
+double MachinePeaks::memory_seconds(double bytes, double read_bytes) const {
+  Bandwidth found{0, std::max(read_bytes_per_s, copy_bytes_per_s), read_bytes_per_s};
+  if (!bandwidths.empty()) found = bandwidths.front();
+  for (const Bandwidth& size : bandwidths)
+    if (size.bytes <= bytes) found = size;
+  return std::max(bytes / found.bytes_per_s, read_bytes / found.read_bytes_per_s);
 }
 
 MachinePeaks measure_machine(int threads) {
@@ -107,12 +112,17 @@ MachinePeaks measure_machine(int threads) {
   float* memory = tensor.data<float>();
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t i = 0; i < kMemoryFloats; ++i) memory[i] = 1;
-  for (int64_t floats = int64_t{1} << 16; floats <= kMemoryFloats; floats *= 4)
-    peaks.reads.push_back({static_cast<double>(floats) * sizeof(float), read_rate(memory, floats, threads)});
+  for (int64_t floats = int64_t{1} << 16; floats <= kMemoryFloats; floats *= 4) {
+    const double read = read_rate(memory, floats, threads), update = update_rate(memory, floats, threads);
+    peaks.bandwidths.push_back({static_cast<double>(floats) * sizeof(float), std::max(read, update), read});
+  }
   // What other programs do must not make a larger size look faster than a smaller one.
-  for (size_t i = peaks.reads.size() - 1; i > 0; --i)
-    peaks.reads[i - 1].bytes_per_s = std::max(peaks.reads[i - 1].bytes_per_s, peaks.reads[i].bytes_per_s);
-  peaks.read_bytes_per_s = peaks.reads.back().bytes_per_s;
+  for (size_t i = peaks.bandwidths.size() - 1; i > 0; --i) {
+    MachinePeaks::Bandwidth &size = peaks.bandwidths[i - 1], &larger = peaks.bandwidths[i];
+    size.bytes_per_s = std::max(size.bytes_per_s, larger.bytes_per_s);
+    size.read_bytes_per_s = std::max(size.read_bytes_per_s, larger.read_bytes_per_s);
+  }
+  peaks.read_bytes_per_s = peaks.bandwidths.back().read_bytes_per_s;
   constexpr int64_t kHalf = kMemoryFloats / 2;
   peaks.copy_bytes_per_s = copy_rate(memory + kHalf, memory, kHalf, threads);
   peaks.fma_flops = fma_rate(threads);

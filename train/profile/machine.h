@@ -31,16 +31,15 @@ struct MachinePeaks {
   double read_bytes_per_s = 0;  // reading from memory, and nothing else
   double copy_bytes_per_s = 0;  // a copy in memory, bytes read and written
   int threads = 0;              // that took part; 0 on a GPU
-  // Reading again and again what fits into some cache: by growing size, the last from memory.
+  // The most that moves in memory of some size when it is used again and again: by growing size, from the caches to
+  // memory itself. Reads and writes at once go beyond reading alone: memory does both at the same time.
   struct Bandwidth {
-    double bytes, bytes_per_s;
+    double bytes, bytes_per_s, read_bytes_per_s;
   };
-  std::vector<Bandwidth> reads;
+  std::vector<Bandwidth> bandwidths;
 
-  // The most that an operation can have that moves so many bytes, which may all lie in a cache before it starts.
-  double bandwidth(double bytes) const;
-  // The shortest time for that work: the higher of the two limits.
-  double seconds(double flops, double bytes) const;
+  // The shortest time for moving `bytes`, of which `read_bytes` are only read; all may lie in a cache beforehand.
+  double memory_seconds(double bytes, double read_bytes) const;
 };
 
 // Of this CPU, in about half a second: what its threads do at their best, all at work at once.

@@ -9,7 +9,8 @@
 
 namespace vigor {
 
-// Reading again and again what fits into some cache: by growing size, the last from memory.
+// The most bytes that can be read, or read and written, again and again in so much memory: by growing size, from the
+// caches to memory itself. The roofline of an operation is drawn with the size of its own traffic.
 struct ProfileBandwidth {
   double bytes = 0, gb_s = 0;
 };

@@ -110,6 +110,7 @@ void Profiler::begin(const OpRecord& record) {
   op.bytes = std::max(record.nbytes, 0.0);
   op.sizes_begin = step_.sizes.size();
   bool first = true;
+  double inputs = 0;
   const auto operand = [&](const Shape& sizes, Dtype dtype) {
     if (first) op.dtype = dtype;
     first = false;
@@ -119,8 +120,10 @@ void Profiler::begin(const OpRecord& record) {
   for (const Tensor* input : record.inputs) {
     if (!input->defined()) continue;
     operand(input->shape(), input->dtype());
-    if (record.nbytes < 0) op.bytes += static_cast<double>(input->nbytes());
+    inputs += static_cast<double>(input->nbytes());
   }
+  if (record.nbytes < 0) op.bytes = inputs;
+  if (inputs <= op.bytes) op.read_bytes = inputs;  // else it does not read all of them, as of a table
   op.sizes_end = step_.sizes.size();
   op.bytes_before = static_cast<int64_t>(allocator_.stats().current_bytes);
   op.peak_bytes = op.bytes_before;

@@ -27,12 +27,12 @@ struct RecordedOp {
   const char* name;
   Phase phase;
   Region region;
-  Dtype dtype;                    // of the first operand
-  int32_t parent;                 // the operation around this one; -1: none
-  size_t sizes_begin, sizes_end;  // of the operands, in RecordedStep::sizes
-  double start, seconds;          // with the operations inside it
-  double inner_seconds;           // of those
-  double flops, bytes;
+  Dtype dtype;                      // of the first operand
+  int32_t parent;                   // the operation around this one; -1: none
+  size_t sizes_begin, sizes_end;    // of the operands, in RecordedStep::sizes
+  double start, seconds;            // with the operations inside it
+  double inner_seconds;             // of those
+  double flops, bytes, read_bytes;  // least bytes read and written, and of them those of operands
   double inner_flops, inner_bytes;
   int64_t bytes_before, bytes_after, peak_bytes;  // in use by tensors
 

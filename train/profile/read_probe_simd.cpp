@@ -15,4 +15,10 @@ float read_probe(const float* x, int64_t n) {
   return horizontal_sum(total);
 }
 
+void update_probe(float* x, int64_t n) {
+  const vfloat nothing = broadcast(0.0f);
+#pragma GCC unroll 8
+  for (int64_t at = 0; at + kLanes <= n; at += kLanes) store(x + at, load(x + at) + nothing);
+}
+
 }  // namespace vigor::VIGOR_ISA

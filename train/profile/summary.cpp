@@ -24,15 +24,34 @@ Kind kind_of(const RecordedStep& step, const RecordedOp& op) {
   return {op.name, op.phase, step.shapes_of(op), op.dtype};
 }
 
-void set_rates(ProfileOperation& row, const MachinePeaks& peaks) {
-  const double seconds = std::max(row.seconds, 1e-12);
-  row.gflops = row.flops / seconds * 1e-9;
-  row.gb_s = row.bytes / seconds * 1e-9;
-  row.intensity = row.bytes > 0 ? row.flops / row.bytes : 0;
-  const double calls = std::max(row.calls, 1.0);
-  const double flops = row.flops / calls, bytes = row.bytes / calls;  // of one call
-  row.roofline = calls * peaks.seconds(flops, bytes) / seconds;
-  row.bound = flops / peaks.fma_flops > bytes / peaks.bandwidth(bytes) ? "compute" : "memory";
+// One row, with the time that each of the limits asks for.
+struct Row {
+  ProfileOperation operation;
+  double compute_s = 0, memory_s = 0, ideal_s = 0;
+};
+
+void add_call(Row& row, const RecordedStep& step, const RecordedOp& op, const MachinePeaks& peaks) {
+  ProfileOperation& sum = row.operation;
+  ++sum.calls;
+  sum.seconds += op.self_seconds();
+  sum.flops += op.self_flops();
+  sum.bytes += op.self_bytes();
+  sum.peak_bytes = std::max(sum.peak_bytes, static_cast<double>(op.peak_bytes - step.start_bytes));
+  const double compute = op.self_flops() / peaks.fma_flops;
+  const double memory = peaks.memory_seconds(op.self_bytes(), std::min(op.read_bytes, op.self_bytes()));
+  row.compute_s += compute;
+  row.memory_s += memory;
+  row.ideal_s += std::max(compute, memory);
+}
+
+void set_rates(Row& row) {
+  ProfileOperation& sum = row.operation;
+  const double seconds = std::max(sum.seconds, 1e-12);
+  sum.gflops = sum.flops / seconds * 1e-9;
+  sum.gb_s = sum.bytes / seconds * 1e-9;
+  sum.intensity = sum.bytes > 0 ? sum.flops / sum.bytes : 0;
+  sum.roofline = row.ideal_s / seconds;
+  sum.bound = row.compute_s > row.memory_s ? "compute" : "memory";
 }
 
 void add_operations(Profile& profile, std::span<const RecordedStep> steps, const RecordedStep& chosen,
@@ -40,25 +59,21 @@ void add_operations(Profile& profile, std::span<const RecordedStep> steps, const
   std::map<Kind, std::vector<double>> times;  // of the calls in all steps
   for (const RecordedStep& step : steps)
     for (const RecordedOp& op : step.ops) times[kind_of(step, op)].push_back(op.self_seconds());
-  std::map<Kind, ProfileOperation> rows;
+  std::map<Kind, Row> rows;
   double between = chosen.seconds;
   for (const RecordedOp& op : chosen.ops) {
-    ProfileOperation& row = rows[kind_of(chosen, op)];
-    ++row.calls;
-    row.seconds += op.self_seconds();
-    row.flops += op.self_flops();
-    row.bytes += op.self_bytes();
-    row.peak_bytes = std::max(row.peak_bytes, static_cast<double>(op.peak_bytes - chosen.start_bytes));
+    add_call(rows[kind_of(chosen, op)], chosen, op, peaks);
     between -= op.self_seconds();
   }
   for (auto& [kind, row] : rows) {
-    row.name = std::get<0>(kind);
-    row.phase = name_of(std::get<1>(kind));
-    row.shapes = std::get<2>(kind);
-    row.dtype = name_of(std::get<3>(kind));
-    row.median_s = median(times[kind]);
-    set_rates(row, peaks);
-    profile.operations.push_back(row);
+    ProfileOperation& operation = row.operation;
+    operation.name = std::get<0>(kind);
+    operation.phase = name_of(std::get<1>(kind));
+    operation.shapes = std::get<2>(kind);
+    operation.dtype = name_of(std::get<3>(kind));
+    operation.median_s = median(times[kind]);
+    set_rates(row);
+    profile.operations.push_back(operation);
   }
   ProfileOperation rest;
   rest.name = kBetweenOperations;
@@ -229,7 +244,7 @@ void summarize(Profile& profile, std::span<const RecordedStep> steps, std::span<
   profile.machine.fma_gflops = peaks.fma_flops * 1e-9;
   profile.machine.read_gb_s = peaks.read_bytes_per_s * 1e-9;
   profile.machine.copy_gb_s = peaks.copy_bytes_per_s * 1e-9;
-  for (const MachinePeaks::Bandwidth& size : peaks.reads)
+  for (const MachinePeaks::Bandwidth& size : peaks.bandwidths)
     profile.machine.reads.push_back({size.bytes, size.bytes_per_s * 1e-9});
   add_operations(profile, steps, chosen, peaks);
   add_layers(profile, chosen, layer_kinds);
