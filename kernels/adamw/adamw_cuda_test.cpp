@@ -96,9 +96,9 @@ TEST(AdamWCuda, Bf16MomentsEqualTheCpu) {
   for (const Dtype dtype : {Dtype::f32, Dtype::bf16})
     for (const int64_t n : {1, 3, 17, 64, 4099}) {
       const Bf16Rounding rounding{true, 11, 2};
-      Arrays host = arrays_of(n, dtype);
-      host.m = converted(host.m, Dtype::bf16);
-      host.v = converted(host.v, Dtype::bf16);
+      const Arrays f32 = arrays_of(n, dtype);
+      const Arrays host = {f32.param, f32.master, f32.grad, converted(f32.m, Dtype::bf16),
+                           converted(f32.v, Dtype::bf16)};
       const Arrays device = on_cuda(host);
       for (int64_t step = 4; step < 6; ++step) {
         const StepState state = state_of(step);
