@@ -14,15 +14,15 @@
 #include <chrono>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 
-#include "autograd/engine.h"
 #include "kernels/linear/linear.h"
 #include "models/families.h"
 #include "tensor/cuda_graph.h"
 #include "tensor/op_scope.h"
 #include "tensor/primitives.h"
 #include "train/device_choice.h"
-#include "train/optimizer.h"
+#include "train/training_step.h"
 
 namespace {
 
@@ -103,11 +103,9 @@ Ceilings measure_ceilings(Device device, Dtype dtype, int64_t elements, int64_t 
 
 struct Step {
   std::unique_ptr<LanguageModel> model;
-  std::unique_ptr<Optimizer> optimizer;
-  StepStateMemory state;
-  Tensor ids, targets, loss;
+  std::optional<TrainingStep> step;
 
-  Step(const std::string& preset, int64_t batch, int64_t seq, Dtype dtype, Device device) : state(device) {
+  Step(const std::string& preset, int64_t batch, int64_t seq, Dtype dtype, Device device) {
     auto config = preset_config(preset);
     config->max_seq_len = std::max(config->max_seq_len, seq);
     model = make_model(*config);
@@ -117,28 +115,15 @@ struct Step {
     model->allocate(arena);
     model->parameters().initialize(1);
     model->parameters().allocate_gradients();
-    OptimizerOptions options;
-    options.clip_norm = 1;
-    optimizer = std::make_unique<Optimizer>(model->parameters(), options);
-    const auto random_ids = [&](uint32_t salt) {
-      const Tensor real =
-          uniform({batch, seq}, 0, static_cast<double>(config->vocab_size), {1, RandomStream::data, salt, 0});
-      const Tensor whole = empty(real.shape(), Dtype::i32);
-      copy(whole, real);  // truncates
-      return to_device(whole, device);
-    };
-    ids = random_ids(0);
-    targets = random_ids(1);
-    state.set_inputs(optimizer->inputs(0, 3e-4));
+    RunConfig run;
+    run.batch_size = batch;
+    run.seq_len = seq;
+    step.emplace(*model, run, device);
+    step->load(random_ids(config->vocab_size, 0));
+    step->set_inputs(0, 3e-4);
   }
 
-  void run() {
-    model->parameters().zero_gradients();
-    loss = model->loss(ids, targets);
-    backward(loss);
-    optimizer->measure(state.on_device());
-    optimizer->update(state.on_device());
-  }
+  void run() { step->run(); }
 };
 
 double roofline(const Row& row, const Gpu& gpu, Dtype dtype) {
@@ -209,12 +194,10 @@ int main(int argc, char** argv) try {
     if constexpr (kCudaBuild) {
       if (!device.is_cpu()) {
         CudaGraph graph;
-        step.loss = Tensor();
         allocator_of(device).release_unused();
         graph.capture([&] { step.run(); });
         const double replayed = best_seconds(device, static_cast<int>(steps), [&] { graph.replay(); });
         result["graph_step_s"] = replayed;
-        step.loss = Tensor();  // lies in the graph's memory
       }
     }
   }

@@ -147,7 +147,7 @@ void measure(benchmark::State& state, const KernelCase& c, Dtype dtype, Pass pas
   Kernel kernel(c, dtype, pass, settings.limit);
   const Work work = work_of(kernel);
   static const MachinePeaks machine = measure_machine(threads);
-  const double bandwidth = machine.reads.back().bytes_per_s;  // of memory
+  const double bandwidth = machine.bandwidths.back().bytes_per_s;  // of memory
   const bool memory_bound = work.bytes / bandwidth > work.flops / machine.fma_flops;
   std::vector<double> times, peaks;
   for (auto _ : state) {
