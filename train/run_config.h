@@ -62,12 +62,12 @@ struct RunConfig {
   // run
   std::string out = "runs/demo";
   bool resume = false;
-  int64_t threads = 0;            // 0: all cores
-  std::string device = "auto";    // auto, cpu, cuda, emulated
-  bool cuda_graph = false;        // capture the step once and replay it
-  std::string attention = "own";  // own or cudnn, on a GPU in bf16
+  int64_t threads = 0;                // 0: all cores
+  std::string device = "auto";        // auto, cpu, cuda, emulated
+  bool cuda_graph = false;            // capture the step once and replay it
+  std::string attention = "own";      // own or cudnn, on a GPU in bf16
   std::string gemm_plan = "default";  // which library computes which matrix product: a file, default or off
-  bool json = false;              // metrics as JSON lines on standard output
+  bool json = false;                  // metrics as JSON lines on standard output
 };
 
 struct RunOption {

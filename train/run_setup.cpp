@@ -43,10 +43,10 @@ void apply_demo_defaults(RunConfig& config, const std::set<std::string>& given) 
 
 // Options that do not change what is computed, so that a resumed run may set them anew.
 bool may_change_on_resume(const std::string& option) {
-  static const std::set<std::string> free = {"stop_at",     "resume",       "out",           "threads",
-                                             "json",        "log_every",    "eval_every",    "eval_batches",
-                                             "save_every",  "sample_every", "sample_tokens", "prompts",
-                                             "tensorboard", "cache_dir",    "device",        "cuda_graph", "gemm_plan"};
+  static const std::set<std::string> free = {
+      "stop_at",     "resume",       "out",        "threads",      "json",          "log_every",
+      "eval_every",  "eval_batches", "save_every", "sample_every", "sample_tokens", "prompts",
+      "tensorboard", "cache_dir",    "device",     "cuda_graph",   "gemm_plan"};
   return free.count(option) != 0;
 }
 

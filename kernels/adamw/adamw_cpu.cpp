@@ -48,9 +48,9 @@ void update_mixed(const TensorView& param, const TensorView& master, const Tenso
     VIGOR_PICK(adamw_mixed)
     (p + begin, exact + begin, grad.as<bf16>() + begin, m.as<M>() + begin, v.as<M>() + begin, end - begin, factors,
      of_moments, begin);
-    if (rounding.stochastic)
-      VIGOR_PICK(round_stochastically)
-      (p + begin, exact + begin, end - begin, random_sequence(of_param, static_cast<uint64_t>(begin)));
+    if (!rounding.stochastic) return;
+    const RandomSequence words = random_sequence(of_param, static_cast<uint64_t>(begin));
+    VIGOR_PICK(round_stochastically)(p + begin, exact + begin, end - begin, words);
   });
 }
 
