@@ -69,7 +69,20 @@ class ProfileReportInBrowser : public ::testing::Test {
  protected:
   void SetUp() override {
     if (browser().empty()) GTEST_SKIP() << "no browser: apt-get install chromium, or set VIGOR_BROWSER";
+    static const bool starts =
+        output_of(command("--dump-dom 'data:text/html,<p>it starts</p>'")).find("it starts") != std::string::npos;
+    if (!starts) GTEST_SKIP() << "no browser: " << browser() << " does not start here: " << errors();
   }
+
+  // The browser without a window or a network; what it says of itself goes to a file.
+  std::string command(const std::string& options) const {
+    return fmt::format(
+        "timeout 100 '{}' --headless=new --disable-gpu --hide-scrollbars --no-first-run --disable-dev-shm-usage {} "
+        "--host-resolver-rules='MAP * ~NOTFOUND' --proxy-server=127.0.0.1:9 --user-data-dir='{}' {} 2>'{}'",
+        browser(), ::geteuid() == 0 ? "--no-sandbox" : "", (folder_.path() / "user").string(), options,
+        (folder_.path() / "errors").string());
+  }
+  std::string errors() const { return content(folder_.path() / "errors"); }
 
   // Opens the page, uses it, and returns what was seen. The picture stays beside the tests as
   // profile_report_<name>.png.
@@ -80,17 +93,12 @@ class ProfileReportInBrowser : public ::testing::Test {
     write_file(folder_.path() / "report.html", page);
     picture_ = fs::current_path() / ("profile_report_" + name + ".png");
     fs::remove(picture_);
-    const std::string command = fmt::format(
-        "timeout 100 '{}' --headless=new --disable-gpu --hide-scrollbars --no-first-run --disable-dev-shm-usage {} "
-        "--host-resolver-rules='MAP * ~NOTFOUND' --proxy-server=127.0.0.1:9 --blink-settings=preferredColorScheme={} "
-        "--window-size={},1400 --user-data-dir='{}' --screenshot='{}' --dump-dom 'file://{}' 2>'{}'",
-        browser(), ::geteuid() == 0 ? "--no-sandbox" : "", dark ? 0 : 1, width, (folder_.path() / "user").string(),
-        picture_.string(), (folder_.path() / "report.html").string(), (folder_.path() / "errors").string());
-    const std::string dom = output_of(command);
+    const std::string dom = output_of(command(fmt::format(
+        "--blink-settings=preferredColorScheme={} --window-size={},1400 --screenshot='{}' --dump-dom 'file://{}'",
+        dark ? 0 : 1, width, picture_.string(), (folder_.path() / "report.html").string())));
     const std::string start = "<pre id=\"seen\" hidden=\"\">";
     const size_t from = dom.find(start);
-    if (from == std::string::npos)
-      throw std::runtime_error("the browser printed no result: " + content(folder_.path() / "errors"));
+    if (from == std::string::npos) throw std::runtime_error("the browser printed no result: " + errors());
     const size_t text = from + start.size();
     return json::parse(unescaped(dom.substr(text, dom.find("</pre>", text) - text)));
   }
