@@ -9,8 +9,8 @@
 
 namespace vigor {
 
-// The most bytes that can be read, or read and written, again and again in so much memory: by growing size, from the
-// caches to memory itself. The roofline of an operation is drawn with the size of its own traffic.
+// Reading the same memory again and again: by growing size, from the caches to memory itself. The shares of the
+// roofline also know how much faster memory is when it is read and written at once.
 struct ProfileBandwidth {
   double bytes = 0, gb_s = 0;
 };

@@ -245,7 +245,7 @@ void summarize(Profile& profile, std::span<const RecordedStep> steps, std::span<
   profile.machine.read_gb_s = peaks.read_bytes_per_s * 1e-9;
   profile.machine.copy_gb_s = peaks.copy_bytes_per_s * 1e-9;
   for (const MachinePeaks::Bandwidth& size : peaks.bandwidths)
-    profile.machine.reads.push_back({size.bytes, size.bytes_per_s * 1e-9});
+    profile.machine.reads.push_back({size.bytes, size.read_bytes_per_s * 1e-9});
   add_operations(profile, steps, chosen, peaks);
   add_layers(profile, chosen, layer_kinds);
   add_phases(profile, chosen);
